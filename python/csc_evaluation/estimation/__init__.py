@@ -1,0 +1,1 @@
+"""Estimation: from a matched sample to estimates with cluster-robust inference."""

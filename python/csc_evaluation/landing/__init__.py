@@ -1,0 +1,1 @@
+"""Landing: files in real formats become rows of the schema raw, one transaction a file."""

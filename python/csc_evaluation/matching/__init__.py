@@ -1,0 +1,1 @@
+"""Matching: authorities on trends, children by coarsened exact matching."""

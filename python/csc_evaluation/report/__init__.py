@@ -1,0 +1,1 @@
+"""Reports: pages a person can read, made from results tables."""

@@ -1,0 +1,63 @@
+# csc-evaluation. `make help` lists the targets; README.md says what each is for.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Everything below runs offline once installed.
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Run: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: constraints.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: constraints.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed ## create .venv and install pinned versions
+install-dev: $(VENV)/.installed-dev ## the same with what the tests need
+
+demo: install ## synthesise returns, land, build, estimate, report; print the estimate beside the truth
+	$(BIN)/csceval demo --out demo
+
+test: lint types sql-lint warehouse-tests python-tests ## everything CI runs
+
+lint: install-dev ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install-dev ## mypy on the package
+	$(BIN)/mypy
+
+sql-lint: install-dev ## sqlfluff on models, analyses and data tests, on an empty warehouse of its own
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; export CSC_WAREHOUSE="$$folder/lint.duckdb"; \
+	  $(BIN)/python -m csc_evaluation.warehouse "$$CSC_WAREHOUSE" && \
+	  $(BIN)/sqlfluff lint --processes 1 models analysis tests/dbt
+
+warehouse-tests: install-dev ## dbt build with all its tests on a small synthetic England
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; export CSC_WAREHOUSE="$$folder/small.duckdb"; set -e; \
+	  $(BIN)/csceval synthesise --format raw --scale 0.02 --authorities 20 --seed 7; \
+	  $(BIN)/dbt build --target-path "$$folder/target" --log-path "$$folder/logs"
+
+python-tests: install-dev ## pytest
+	$(BIN)/python -m pytest -m "not study"
+
+study: install-dev ## the coverage study: the demonstration over 20 seeds (slow)
+	$(BIN)/python benchmarks/coverage_study.py --seeds 20
+
+bench: install-dev ## benchmarks; figures go to benchmarks/README.md
+	$(BIN)/python benchmarks/landing.py
+
+clean: ## remove what the targets made, except .venv
+	rm -rf demo target logs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

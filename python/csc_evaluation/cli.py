@@ -1,0 +1,458 @@
+"""The command ``csceval``: thin commands over the package's functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from csc_evaluation import warehouse as warehouse_module
+from csc_evaluation.errors import CscError
+
+if TYPE_CHECKING:
+    from csc_evaluation.estimation.run import RunReport
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+DEFAULT_PROGRAMME = "family_safeguarding"
+
+app = typer.Typer(
+    name="csceval",
+    help=(
+        "Children's social care evaluation: from census returns to a matched difference-in-differences estimate.\n\n"
+        "The warehouse is one DuckDB file: --warehouse, else CSC_WAREHOUSE, else ./csc_warehouse.duckdb. "
+        "Identifiers are hashed with the key in CSC_PSEUDONYM_KEY_FILE, else <warehouse>.key."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+WarehouseOption = Annotated[
+    Path | None,
+    typer.Option("--warehouse", "-w", help="The DuckDB file.", envvar=warehouse_module.WAREHOUSE_VARIABLE),
+]
+ProgrammeArgument = Annotated[
+    str, typer.Argument(help="A programme of seeds/protocol/programmes.csv, for example family_safeguarding.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Random seed; stored with what it made.")]
+
+
+class SynthesisFormat(StrEnum):
+    """What ``synthesise`` writes."""
+
+    returns = "returns"
+    extracts = "extracts"
+    raw = "raw"
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options that stand before a command."""
+    if version:
+        from csc_evaluation.project import code_version
+
+        out.print(f"csceval {code_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        out.print(context.get_help())
+
+
+@app.command()
+def land(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs or zip files.", show_default=False)
+    ],
+    warehouse: WarehouseOption = None,
+    authority: Annotated[
+        str | None,
+        typer.Option(help="Authority code of SSDA903 files, which do not name it (three digits, as 335)."),
+    ] = None,
+    year: Annotated[
+        int | None, typer.Option(help="Year in which the SSDA903 return ends, as 2020 for 2019/20.")
+    ] = None,
+    reinstate: Annotated[
+        bool, typer.Option("--reinstate", help="Land again a file that a later one has replaced.")
+    ] = False,
+) -> None:
+    """Land returns and school records, each file whole or not at all.
+
+    Formats are recognised from the content: Children in Need census XML, SSDA903 as CSV or XML, and the research
+    service's absence and school census tables. SSDA903 files name neither authority nor year: give --authority
+    and --year, or keep them in a folder or file whose name holds both, as ssda903_335_2020.
+    """
+    from csc_evaluation.landing import land as land_files
+    from csc_evaluation.landing import render_report
+
+    path = warehouse_module.warehouse_path(warehouse)
+    with _progress() as progress:
+        report = land_files(
+            [Path(given) for given in paths],
+            warehouse=path,
+            la_code=authority,
+            return_year=year,
+            reinstate=reinstate,
+            on_progress=lambda index, n_files, file, done, total: progress(
+                f"land: {file.name}", (index + done / max(total, 1)) / max(n_files, 1)
+            ),
+        )
+    render_report(report, out)
+    if report.n_failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def synthesise(
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files; it must be empty or not exist.")
+    ] = None,
+    output_format: Annotated[
+        SynthesisFormat,
+        typer.Option(
+            "--format", help="returns and extracts are files; raw fills the warehouse's raw tables."
+        ),
+    ] = SynthesisFormat.returns,
+    scale: Annotated[
+        float, typer.Option(help="Share of England's children per authority; 1.0 is England.")
+    ] = 0.05,
+    seed: SeedOption = 1,
+    first_year: Annotated[int, typer.Option(help="First return year, the year in which it ends.")] = 2018,
+    last_year: Annotated[int, typer.Option(help="Last return year.")] = 2024,
+    authorities: Annotated[
+        str,
+        typer.Option(help="'all', a number (the programme's sites and others by seed), or codes: 335,888."),
+    ] = "all",
+    programme: Annotated[
+        str, typer.Option(help="Whose sites and dates the effect follows.")
+    ] = DEFAULT_PROGRAMME,
+    effect: Annotated[float, typer.Option(help="True risk difference of the primary outcome.")] = -0.02,
+    partial_exposure: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the effect on windows partly after go-live.")
+    ] = 0.0,
+    messiness: Annotated[
+        float | None,
+        typer.Option(min=0, help="How flawed the records are; 0 is clean. Default: as real returns."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Write a synthetic England in the formats of real returns, with a known effect.
+
+    The truth is written beside the folder (<out>_truth), never inside it.
+    """
+    from csc_evaluation.synthetic import SynthesisConfig
+    from csc_evaluation.synthetic import synthesise as make
+
+    if out_folder is None and output_format is not SynthesisFormat.raw:
+        raise CscError("give the folder to write to: csceval synthesise --out DIR")
+    warehouse_file = warehouse_module.warehouse_path(warehouse)
+    extra = {} if messiness is None else {"messiness": messiness}
+    config = SynthesisConfig(
+        scale=scale,
+        seed=seed,
+        first_year=first_year,
+        last_year=last_year,
+        format=output_format.value,
+        authorities=_authorities(authorities),
+        programme=programme,
+        effect=effect,
+        partial_exposure=partial_exposure,
+        **extra,
+    )
+    target = out_folder or warehouse_file.with_name(warehouse_file.stem + "_synthetic")
+    with _progress() as progress:
+        summary = make(config, target, warehouse=warehouse_file, overwrite=overwrite, on_progress=progress)
+    table = Table("written", "number", title="Synthetic England", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, number in summary.counts.items():
+        table.add_row(name, f"{number:,}")
+    out.print(table)
+    out.print(f"{'Warehouse' if output_format is SynthesisFormat.raw else 'Files'}: {summary.out}")
+    out.print(f"Truth, kept apart: {summary.truth_path}")
+
+
+@app.command()
+def build(
+    warehouse: WarehouseOption = None,
+    select: Annotated[str | None, typer.Option(help="A dbt selection; default everything.")] = None,
+) -> None:
+    """Build the warehouse from what is landed: dbt seeds, models and their tests."""
+    from csc_evaluation.pipeline import build_warehouse
+
+    path = warehouse_module.warehouse_path(warehouse)
+    with _progress() as progress:
+        summary = build_warehouse(path, select=select, on_progress=progress)
+    out.print(f"Built {path}: {summary.closing_line}")
+
+
+@app.command()
+def match(programme: ProgrammeArgument, warehouse: WarehouseOption = None, seed: SeedOption = 1) -> None:
+    """Match authorities on trends and children by coarsened exact matching; write the matches as a run."""
+    from csc_evaluation.estimation.run import match_programme
+
+    path = warehouse_module.warehouse_path(warehouse)
+    with _progress() as progress:
+        report = match_programme(programme, warehouse=path, random_seed=seed, on_progress=progress)
+    _print_matches(path, report.run_id)
+
+
+@app.command()
+def estimate(programme: ProgrammeArgument, warehouse: WarehouseOption = None, seed: SeedOption = 1) -> None:
+    """Match and run the registered regression; write every table of results as one run."""
+    from csc_evaluation.estimation.run import run_programme
+
+    path = warehouse_module.warehouse_path(warehouse)
+    with _progress() as progress:
+        report = run_programme(programme, warehouse=path, random_seed=seed, on_progress=progress)
+    _print_matches(path, report.run_id)
+    _print_estimates(path, report)
+
+
+@app.command()
+def report(
+    programme: ProgrammeArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME.html here.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="A run id; default the latest complete run.")
+    ] = None,
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Write one self-contained HTML page on a run, which works offline."""
+    from csc_evaluation.report import write_report
+
+    path = warehouse_module.warehouse_path(warehouse)
+    target = output or Path(f"{programme}.html")
+    with err.status("Writing the page"):
+        written = write_report(programme, warehouse=path, output=target, run_id=run_id)
+    out.print(f"Report: {written}")
+
+
+@app.command()
+def run(
+    programme: ProgrammeArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME.html here.")
+    ] = None,
+    warehouse: WarehouseOption = None,
+    seed: SeedOption = 1,
+) -> None:
+    """Build, match, estimate and report, on what is landed."""
+    from csc_evaluation.pipeline import run_programme_path
+
+    path = warehouse_module.warehouse_path(warehouse)
+    with _progress() as progress:
+        done = run_programme_path(
+            programme,
+            warehouse_file=path,
+            report_file=output or Path(f"{programme}.html"),
+            random_seed=seed,
+            on_progress=progress,
+        )
+    _print_matches(path, done.run.run_id)
+    _print_estimates(path, done.run)
+    out.print(f"Report: {done.report}")
+
+
+@app.command()
+def demo(
+    out_folder: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for everything the demonstration makes; made anew each time."),
+    ] = Path("demo"),
+    scale: Annotated[float, typer.Option(help="Share of England's children per authority.")] = 0.15,
+    seed: SeedOption = 1,
+    authorities: Annotated[int, typer.Option(min=6, help="How many authorities take part.")] = 30,
+    effect: Annotated[float, typer.Option(help="True risk difference of the primary outcome.")] = -0.02,
+) -> None:
+    """Synthesise returns, land them, run Family Safeguarding, and print the estimate beside the known truth."""
+    from csc_evaluation.landing import render_report
+    from csc_evaluation.pipeline import run_demo
+
+    folder = out_folder.resolve()
+    with _progress() as progress:
+        result = run_demo(
+            folder,
+            programme=DEFAULT_PROGRAMME,
+            scale=scale,
+            seed=seed,
+            n_authorities=authorities,
+            effect=effect,
+            on_progress=progress,
+        )
+    render_report(result.landing, out, per_file=False)
+    path = folder / "demo.duckdb"
+    _print_matches(path, result.programme_run.run.run_id)
+    _print_estimates(path, result.programme_run.run)
+    headline = result.programme_run.run.headline
+    out.print()
+    out.print(f"Estimate:  {_points(headline.estimate)} percentage points")
+    out.print(
+        f"Interval:  {_points(headline.ci_low)} to {_points(headline.ci_high)} (95%, {headline.inference})"
+    )
+    out.print(f"Truth:     {_points(result.truth)} percentage points (synthetic data)")
+    covered = {True: "yes", False: "no", None: "no interval"}[result.covers_truth]
+    out.print(f"Interval holds the truth: {covered}")
+    out.print(f"Report:    {result.programme_run.report}")
+
+
+def _authorities(given: str) -> int | list[str] | None:
+    if given == "all":
+        return None
+    if given.isdigit() and len(given) < 3:
+        return int(given)
+    codes = [code.strip() for code in given.split(",") if code.strip()]
+    if len(codes) == 1 and given.isdigit() and int(given) <= 158:
+        return int(given)
+    return codes
+
+
+def _points(value: float | None) -> str:
+    return "not available" if value is None else f"{100 * value:+.2f}"
+
+
+def _print_matches(path: Path, run_id: str) -> None:
+    query = """
+        select m.outcome, t.la_name, c.la_name, m.distance, m.distance_rank,
+            case when m.is_unreviewed then 'unreviewed' else m.decision end
+        from results.la_matches as m
+        left join reference.local_authorities as t on t.la_code = m.treated_la_code
+        left join reference.local_authorities as c on c.la_code = m.comparator_la_code
+        where m.run_id = ? order by m.outcome, m.go_live_date, m.distance_rank
+    """
+    with warehouse_module.readable(path) as connection:
+        rows = connection.execute(query, [run_id]).fetchall()
+    table = Table(
+        "outcome",
+        "authority",
+        "comparator",
+        "distance",
+        "rank",
+        "review",
+        title="Matches",
+        title_justify="left",
+    )
+    for outcome, treated, comparator, distance, rank, review in rows:
+        table.add_row(outcome, treated, comparator, f"{distance:.3f}", str(rank), review)
+    out.print(table)
+
+
+def _print_estimates(path: Path, report: RunReport) -> None:
+    query = """
+        select outcome, specification, inference, estimate, std_error, df, p_value, ci_low, ci_high,
+            n_children, n_clusters, is_headline
+        from results.estimates where run_id = ? and term = 'treated'
+        order by outcome, specification, is_headline desc, inference
+    """
+    with warehouse_module.readable(path) as connection:
+        rows = connection.execute(query, [report.run_id]).fetchall()
+    table = Table(
+        "outcome",
+        "specification",
+        "inference",
+        "estimate (pp)",
+        "s.e.",
+        "df",
+        "p",
+        "95% interval",
+        "children",
+        "clusters",
+        title="Effect of the programme (headline marked *)",
+        title_justify="left",
+    )
+    for (
+        outcome,
+        specification,
+        inference,
+        value,
+        error,
+        df,
+        p,
+        low,
+        high,
+        n_children,
+        n_clusters,
+        headline,
+    ) in rows:
+        table.add_row(
+            outcome,
+            specification,
+            f"{inference}{' *' if headline else ''}",
+            _points(value),
+            "" if error is None else f"{100 * error:.2f}",
+            "" if df is None else f"{df:.1f}",
+            "" if p is None else f"{p:.3f}",
+            "" if low is None else f"{_points(low)} to {_points(high)}",
+            f"{n_children:,}",
+            str(n_clusters),
+        )
+    out.print(table)
+    if report.is_unreviewed:
+        out.print("Unreviewed: no person has yet looked at these matches; the nearest authority was taken.")
+    out.print(f"Run: {report.run_id}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on standard error; a line per step where that is not a terminal."""
+    if not err.is_terminal:
+        last: list[str] = []
+
+        def say(step: str, share: float) -> None:
+            name = step.split(":", maxsplit=1)[0]
+            if not last or last[0] != name:
+                last[:] = [name]
+                err.print(f"{name} ...")
+
+        yield say
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(step: str, share: float) -> None:
+            name = step.split(":", maxsplit=1)[0]
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=1.0)
+            label = step if len(step) <= 60 else step[:57] + "..."
+            bar.update(tasks[name], completed=share, description=label)  # type: ignore[arg-type]
+
+        yield show
+
+
+def main() -> None:
+    """Run the command; errors meant for people end in one message on standard error and exit status 1."""
+    try:
+        app()
+    except CscError as error:
+        err.print(f"csceval: {error}", style=None, markup=False)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        err.print(
+            "csceval: interrupted; what was finished stays, the step under way left nothing.", markup=False
+        )
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
