@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
+import duckdb
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -441,17 +443,34 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
 
 
 def main() -> None:
-    """Run the command; errors meant for people end in one message on standard error and exit status 1."""
+    """Run the command; errors meant for people end in one message on standard error and exit status 1.
+
+    With ``CSC_DEBUG`` set, the traceback is shown as well.
+    """
     try:
         app()
+    except SystemExit as leaving:
+        if leaving.code == EXIT_INTERRUPTED:
+            _say("interrupted; what was finished stays, the step under way left nothing.")
+        raise
     except CscError as error:
-        err.print(f"csceval: {error}", style=None, markup=False)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        err.print(
-            "csceval: interrupted; what was finished stays, the step under way left nothing.", markup=False
-        )
-        sys.exit(EXIT_INTERRUPTED)
+        _fail(str(error))
+    except MemoryError:
+        _fail("out of memory; set CSC_MEMORY_LIMIT lower (for example 3GB) or use a machine with more.")
+    except (OSError, duckdb.Error) as error:
+        # A full disk or a lost drive can surface anywhere; what is half done was rolled back by its transaction.
+        _fail(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+
+
+def _say(message: str) -> None:
+    err.print(f"csceval: {message}", markup=False)
+
+
+def _fail(message: str) -> NoReturn:
+    if os.environ.get("CSC_DEBUG"):
+        err.print_exception()
+    _say(message)
+    sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":
