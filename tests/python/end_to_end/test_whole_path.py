@@ -1,0 +1,109 @@
+"""From files to an estimate, against a known effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from csc_evaluation.estimation.run import run_programme
+
+from csc_evaluation import warehouse
+from csc_evaluation.landing import land
+from csc_evaluation.pipeline import DemoResult, build_warehouse, run_demo
+from support.small_demo import PROGRAMME, SMALL
+
+pytestmark = pytest.mark.end_to_end
+
+NUMBERS = """
+    select outcome, specification, term, inference, estimate, std_error, statistic, df, p_value, ci_low, ci_high,
+        n_observations, n_clusters, baseline_mean
+    from results.estimates where run_id = ? order by all
+"""
+
+
+def rows(path: Path, query: str, *parameters: object) -> list[tuple[object, ...]]:
+    with warehouse.readable(path) as connection:
+        return connection.execute(query, list(parameters)).fetchall()
+
+
+def test_the_estimate_moves_by_the_effect_put_in(demo_result: DemoResult, tmp_path: Path):
+    """The same England with and without an effect: the noise is common, so the difference is the effect itself."""
+    without = run_demo(tmp_path / "demo", seed=11, effect=0.0, **SMALL)  # type: ignore[arg-type]
+    assert without.truth == 0
+    moved = demo_result.programme_run.run.headline.estimate - without.programme_run.run.headline.estimate
+    assert demo_result.truth < -0.015
+    assert moved == pytest.approx(demo_result.truth, abs=0.004)
+
+
+def test_the_estimate_is_within_its_own_noise_of_the_truth(demo_result: DemoResult):
+    headline = demo_result.programme_run.run.headline
+    assert abs(headline.estimate - demo_result.truth) < 4 * headline.std_error
+
+
+def test_every_record_found_was_accepted_or_rejected(landed_demo: Path):
+    counts = rows(
+        landed_demo / "demo.duckdb",
+        "select record_type, sum(n_found), sum(n_accepted), sum(n_rejected) from raw.return_counts group by all",
+    )
+    assert counts
+    for record_type, found, accepted, rejected in counts:
+        assert found == accepted + rejected, record_type
+
+
+def test_both_corrections_stand_beside_each_other_with_one_headline(
+    landed_demo: Path, demo_result: DemoResult
+):
+    found = rows(
+        landed_demo / "demo.duckdb",
+        "select inference, is_headline, is_registered from results.estimates where run_id = ? and term = 'treated'",
+        demo_result.programme_run.run.run_id,
+    )
+    assert {row[0] for row in found} >= {"cr1_t", "cr2_satterthwaite"}
+    assert [row[0] for row in found if row[1]] == ["cr2_satterthwaite"]
+
+
+def test_landing_again_and_running_again_gives_the_same_numbers_to_the_last_digit(
+    landed_demo: Path, demo_result: DemoResult
+):
+    path = landed_demo / "demo.duckdb"
+    first = demo_result.programme_run.run.run_id
+    before = rows(path, "select count(*), min(landed_at), max(landed_at) from raw.returns")
+    report = land([landed_demo / "returns"], warehouse=path)
+    assert report.n_failed == 0
+    assert rows(path, "select count(*), min(landed_at), max(landed_at) from raw.returns") == before
+    build_warehouse(path)
+    again = run_programme(PROGRAMME, warehouse=path, random_seed=11).run_id
+    assert again != first
+    assert rows(path, NUMBERS, again) == rows(path, NUMBERS, first)
+    weights = "select child_id, sequence, weight from results.cem_weights where run_id = ? order by all"
+    assert rows(path, weights, again) == rows(path, weights, first)
+
+
+def test_no_identifier_of_a_child_is_in_the_warehouse_or_the_page(landed_demo: Path, demo_result: DemoResult):
+    with duckdb.connect() as connection:
+        truth = str(landed_demo / "returns_truth" / "truth.parquet")
+        identifiers = [
+            row[0]
+            for row in connection.execute(
+                "select distinct la_child_id from read_parquet(?) order by hash(la_child_id) limit 200",
+                [truth],
+            ).fetchall()
+        ]
+    assert identifiers
+    for file in (landed_demo / "demo.duckdb", demo_result.programme_run.report):
+        content = file.read_bytes()
+        assert not [name for name in identifiers if str(name).encode() in content], file.name
+
+
+def test_the_truth_stays_apart_from_what_is_landed(landed_demo: Path):
+    assert not list((landed_demo / "returns").rglob("*.parquet"))
+    assert (landed_demo / "returns_truth" / "truth.parquet").is_file()
+
+
+def test_the_page_is_one_file_that_says_what_it_is(demo_result: DemoResult):
+    page = demo_result.programme_run.report.read_text(encoding="utf-8")
+    assert "Family Safeguarding" in page
+    assert "unreviewed" in page.lower()
+    assert "<script src" not in page
+    assert 'href="http' not in page
