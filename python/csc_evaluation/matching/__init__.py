@@ -1,1 +1,1 @@
-"""Matching: authorities on trends, children by coarsened exact matching."""
+"""Matching: authorities on trends before go-live, children by coarsened exact matching."""
