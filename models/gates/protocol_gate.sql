@@ -1,0 +1,31 @@
+-- One row: the number of seed tables. It reads every seed, so that a seed that fails its tests stops every model that
+-- waits at this gate (see dbt_project.yml).
+
+{%- set seeds = [
+    ref('census_codes'),
+    ref('coarsening'),
+    ref('code_groups'),
+    ref('column_mappings'),
+    ref('ethnic_groups'),
+    ref('exclusions'),
+    ref('gender_codes'),
+    ref('la_child_population'),
+    ref('local_authorities'),
+    ref('match_reviews'),
+    ref('matching_strata'),
+    ref('other_programmes'),
+    ref('outcome_collections'),
+    ref('outcomes'),
+    ref('parameters'),
+    ref('programmes'),
+    ref('regression_covariates'),
+    ref('school_terms'),
+    ref('sites'),
+    ref('specifications'),
+    ref('synthetic_calibration'),
+    ref('synthetic_la_ethnicity'),
+    ref('synthetic_la_referrals'),
+    ref('synthetic_parameters')
+] %}
+
+select cast({{ seeds | length }} as integer) as n_seeds

@@ -1,0 +1,34 @@
+-- One row per index event of a child in care at it: a period of care started before the index date and had not ended by
+-- it; the day of ending does not count (definitions, sections 3 and 5).
+
+with
+index_events as (
+
+    select * from {{ ref('int_first_referrals') }}
+
+),
+
+care_periods as (
+
+    select * from {{ ref('int_care_periods') }}
+
+),
+
+final as (
+
+    select distinct
+        index_events.programme,
+        index_events.index_event,
+        index_events.child_id,
+        index_events.sequence
+    from index_events
+    inner join care_periods
+        on
+            index_events.la_code = care_periods.la_code
+            and index_events.child_id = care_periods.child_id
+            and care_periods.care_start < index_events.index_date
+            and care_periods.observed_until > index_events.index_date
+
+)
+
+select * from final

@@ -1,0 +1,57 @@
+-- One row per index event of a child with a plan started before it: the stated number of the last such plan + 1, or the
+-- plans seen if more. Limited by look-back where that plan does not state its number (definitions, section 3).
+
+with
+index_events as (
+
+    select * from {{ ref('int_first_referrals') }}
+
+),
+
+plans as (
+
+    select * from {{ ref('int_cp_plan_spells') }}
+
+),
+
+plans_before_index as (
+
+    select
+        index_events.programme,
+        index_events.index_event,
+        index_events.child_id,
+        index_events.sequence,
+        plans.n_previous_plans_stated,
+        row_number() over (
+            partition by index_events.programme, index_events.index_event, index_events.child_id, index_events.sequence
+            order by plans.plan_start desc
+        ) as recency
+    from index_events
+    inner join plans
+        on
+            index_events.la_code = plans.la_code
+            and index_events.child_id = plans.child_id
+            and plans.plan_start < index_events.index_date
+
+),
+
+final as (
+
+    select
+        programme,
+        index_event,
+        child_id,
+        sequence,
+        cast(
+            greatest(
+                count(*),
+                max(case when recency = 1 then coalesce(n_previous_plans_stated + 1, 0) else 0 end)
+            ) as integer
+        ) as n_previous_plans,
+        bool_or(recency = 1 and n_previous_plans_stated is null) as is_number_unstated
+    from plans_before_index
+    group by programme, index_event, child_id, sequence
+
+)
+
+select * from final

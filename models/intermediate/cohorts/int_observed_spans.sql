@@ -1,0 +1,116 @@
+-- One row per programme, outcome and authority: the last day of its observed span. The span ends on the 31 March of the
+-- last return year before the first gap in the collections that the outcome needs, and no later than the programme's
+-- data span; an empty return counts as landed (definitions, section 4). Null where the first year is missing already.
+-- National school tables count for every authority. An authority made later is expected from its first year.
+
+with
+programmes as (
+
+    select * from {{ ref('programmes') }}
+
+),
+
+collections as (
+
+    select * from {{ ref('outcome_collections') }}
+
+),
+
+authorities as (
+
+    select * from {{ ref('local_authorities') }}
+
+),
+
+returns as (
+
+    select * from {{ ref('stg_manifest__returns') }}
+    where not is_superseded
+
+),
+
+programme_years as (
+
+    select
+        programme,
+        {{ whole_numbers(financial_year('data_span_start'), financial_year('data_span_end')) }} as return_year
+    from programmes
+
+),
+
+returns_needed as (
+
+    select
+        collections.programme,
+        collections.outcome,
+        collections.collection,
+        authorities.la_code,
+        programme_years.return_year
+    from collections
+    inner join programme_years on collections.programme = programme_years.programme
+    inner join authorities
+        on
+            authorities.valid_from is null
+            or {{ financial_year('authorities.valid_from') }} <= programme_years.return_year
+
+),
+
+returns_landed as (
+
+    select distinct
+        collection,
+        la_code,
+        return_year
+    from returns
+
+),
+
+returns_missing as (
+
+    select
+        returns_needed.programme,
+        returns_needed.outcome,
+        returns_needed.la_code,
+        min(returns_needed.return_year) as first_needed_year,
+        max(returns_needed.return_year) as last_needed_year,
+        min(
+            case
+                when of_authority.collection is null and national.collection is null then returns_needed.return_year
+            end
+        ) as first_missing_year
+    from returns_needed
+    left join returns_landed as of_authority
+        on
+            returns_needed.collection = of_authority.collection
+            and returns_needed.la_code = of_authority.la_code
+            and returns_needed.return_year = of_authority.return_year
+    left join returns_landed as national
+        on
+            returns_needed.collection = national.collection
+            and returns_needed.return_year = national.return_year
+            and national.la_code is null
+    group by returns_needed.programme, returns_needed.outcome, returns_needed.la_code
+
+),
+
+final as (
+
+    select
+        returns_missing.programme,
+        returns_missing.outcome,
+        returns_missing.la_code,
+        cast(returns_missing.first_missing_year as integer) as first_missing_year,
+        case
+            when returns_missing.first_missing_year is null then programmes.data_span_end
+            when returns_missing.first_missing_year > returns_missing.first_needed_year
+                then least(
+                    {{ return_year_end('returns_missing.first_missing_year - 1') }},
+                    programmes.data_span_end
+                )
+        end as observed_to
+    from returns_missing
+    inner join programmes on returns_missing.programme = programmes.programme
+
+)
+
+select * from final

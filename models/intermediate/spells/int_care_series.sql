@@ -1,0 +1,110 @@
+-- One row per series of episodes: a period of being looked after, or a series of short breaks. Open where its last
+-- episode has no end in the latest return that carries it; then cut at the end of that return. Left-truncated where its
+-- first episode is not a start (S) and began before the authority's first landed return, so that the true start is not
+-- in the data (definitions, section 3).
+
+with
+episodes as (
+
+    select * from {{ ref('int_care_episodes') }}
+
+),
+
+returns as (
+
+    select * from {{ ref('stg_manifest__returns') }}
+
+),
+
+first_returns as (
+
+    select
+        la_code,
+        min(return_year) as first_landed_year
+    from returns
+    where collection = 'ssda903' and not is_superseded
+    group by la_code
+
+),
+
+episodes_placed as (
+
+    select
+        *,
+        row_number() over (
+            partition by la_code, child_id, is_short_break, series_no
+            order by episode_start, place_in_day
+        ) as place_from_start,
+        row_number() over (
+            partition by la_code, child_id, is_short_break, series_no
+            order by episode_start desc, place_in_day desc
+        ) as place_from_end
+    from episodes
+
+),
+
+series as (
+
+    select
+        la_code,
+        child_id,
+        is_short_break,
+        series_no,
+        min(episode_start) as series_start,
+        max(case when place_from_end = 1 then episode_until end) as series_end,
+        max(case when place_from_end = 1 then last_return_year end) as last_return_year,
+        min(first_return_year) as first_return_year,
+        bool_or(place_from_start = 1 and is_start_code) as is_start_code,
+        max(case when place_from_start = 1 then reason_new_episode end) as start_reason,
+        max(case when place_from_end = 1 then reason_episode_ceased end) as end_reason,
+        max(case when place_from_start = 1 then legal_status end) as first_legal_status,
+        max(case when place_from_end = 1 then legal_status end) as last_legal_status,
+        max(case when place_from_start = 1 then placement end) as first_placement,
+        max(case when place_from_end = 1 then placement end) as last_placement,
+        max(case when place_from_start = 1 then need_code end) as first_need,
+        cast(count(*) as integer) as n_episodes,
+        cast(sum(case when is_end_inferred then 1 else 0 end) as integer) as n_ends_inferred
+    from episodes_placed
+    group by la_code, child_id, is_short_break, series_no
+
+),
+
+final as (
+
+    select
+        series.la_code,
+        series.child_id,
+        series.is_short_break,
+        series.series_no,
+        series.series_start,
+        series.series_end,
+        case
+            when series.series_end is not null then series.series_end
+            else greatest({{ return_year_end('series.last_return_year') }}, series.series_start)
+        end as observed_until,
+        series.series_end is null as is_open_at_data_end,
+        (
+            not series.is_start_code
+            and series.series_no = 1
+            and coalesce(
+                series.series_start <= {{ return_year_end('first_returns.first_landed_year - 1') }},
+                false
+            )
+        ) as is_left_truncated,
+        series.start_reason,
+        series.end_reason,
+        series.first_legal_status,
+        series.last_legal_status,
+        series.first_placement,
+        series.last_placement,
+        series.first_need,
+        series.n_episodes,
+        series.n_ends_inferred,
+        series.first_return_year,
+        series.last_return_year
+    from series
+    left join first_returns on series.la_code = first_returns.la_code
+
+)
+
+select * from final

@@ -1,0 +1,106 @@
+-- One row per child protection plan: authority, child and plan start. The end comes from the latest return that
+-- carries the plan, even where that says it still runs; an end before the start is set to the start and flagged; a plan
+-- that runs at the end of the data is cut there and flagged (definitions, section 3).
+
+with
+records as (
+
+    select * from {{ ref('stg_cin__cp_plans') }}
+
+),
+
+records_ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by la_code, child_id, plan_start
+            order by return_year desc, child_no desc, referral_no desc, record_no desc
+        ) as recency,
+        row_number() over (
+            partition by la_code, child_id, plan_start
+            order by
+                case when initial_category_code is null then 1 else 0 end, return_year, child_no, referral_no, record_no
+        ) as category_seniority,
+        row_number() over (
+            partition by la_code, child_id, plan_start
+            order by
+                case when n_previous_plans_stated is null then 1 else 0 end,
+                return_year desc, child_no desc, referral_no desc, record_no desc
+        ) as count_recency,
+        row_number() over (
+            partition by la_code, child_id, plan_start, return_year
+            order by child_no, referral_no, record_no
+        ) as place_in_return
+    from records
+
+),
+
+plans as (
+
+    select
+        la_code,
+        child_id,
+        plan_start,
+        max(case when recency = 1 then plan_end end) as plan_end_stated,
+        max(case when category_seniority = 1 then initial_category_code end) as initial_category,
+        max(case when recency = 1 then latest_category_code end) as latest_category,
+        max(case when count_recency = 1 then n_previous_plans_stated end) as n_previous_plans_stated,
+        cast(sum(case when place_in_return = 1 then 1 else 0 end) as integer) as n_returns,
+        min(return_year) as first_return_year,
+        max(return_year) as last_return_year
+    from records_ranked
+    group by la_code, child_id, plan_start
+
+),
+
+plans_cut as (
+
+    select
+        *,
+        case
+            when plan_end_stated is not null then greatest(plan_end_stated, plan_start)
+            else greatest({{ return_year_end('last_return_year') }}, plan_start)
+        end as observed_until
+    from plans
+
+),
+
+plans_with_earlier_ends as (
+
+    select
+        *,
+        max(observed_until) over (
+            partition by la_code, child_id
+            order by plan_start
+            rows between unbounded preceding and 1 preceding
+        ) as latest_end_of_earlier_plans,
+        row_number() over (partition by la_code, child_id order by plan_start) as plan_no
+    from plans_cut
+
+),
+
+final as (
+
+    select
+        child_id || '_' || cast(plan_start as string) as cp_plan_id,
+        la_code,
+        child_id,
+        plan_start,
+        case when plan_end_stated is not null then observed_until end as plan_end,
+        observed_until,
+        plan_end_stated is null as is_open_at_data_end,
+        coalesce(plan_end_stated < plan_start, false) as is_end_before_start,
+        coalesce(latest_end_of_earlier_plans > plan_start, false) as is_inside_open_plan,
+        cast(plan_no as integer) as plan_no,
+        initial_category,
+        latest_category,
+        n_previous_plans_stated,
+        n_returns,
+        first_return_year,
+        last_return_year
+    from plans_with_earlier_ends
+
+)
+
+select * from final
