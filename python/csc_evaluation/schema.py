@@ -38,8 +38,10 @@ RAW_TABLES: dict[str, str] = {
         "n_found bigint not null, n_accepted bigint not null, n_rejected bigint not null, "
         "header_year integer, reference_date date, software varchar, software_release varchar, serial_no varchar, "
         "file_created_at varchar, modules varchar not null, notes varchar, is_superseded boolean not null, "
-        "superseded_by varchar, superseded_at timestamp"
+        "superseded_by varchar, superseded_at timestamp, superseded_modules varchar"
     ),
+    # One row: which key this warehouse's pseudonyms were made with (a keyed hash of a fixed text, never the key).
+    "pseudonym_keys": "fingerprint varchar not null, first_used_at timestamp not null",
     "return_counts": (
         "return_id varchar not null, record_type varchar not null, n_found bigint not null, "
         "n_accepted bigint not null, n_rejected bigint not null"

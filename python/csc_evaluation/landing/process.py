@@ -1,0 +1,515 @@
+"""From paths to a landed warehouse: one transaction per file, and a report of what became of each."""
+
+from __future__ import annotations
+
+import codecs
+import gc
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Final
+
+import duckdb
+
+from csc_evaluation import warehouse as warehouse_module
+from csc_evaluation.errors import CscError
+from csc_evaluation.landing import cin_xml, manifest, school, ssda903, ssda903_csv, ssda903_xml
+from csc_evaluation.landing.context import FileRefused, Landing, Reference, ReturnIdentity, load_reference
+from csc_evaluation.landing.detect import (
+    Recognised,
+    Source,
+    check_collection,
+    find_sources,
+    is_beside_the_point,
+    recognise,
+)
+from csc_evaluation.landing.rejects import Tally, write_counts
+from csc_evaluation.landing.report import FileOutcome, LandingReport, ReasonCount, Status
+from csc_evaluation.pseudonyms import Pseudonymiser, load_key
+
+OnProgress = Callable[[int, int, Path, int, int], None]
+"""Called with the file's index from 0, the number of files, its path, bytes read and bytes in all."""
+
+MEMORY_LIMIT: Final = "1GB"
+"""For the warehouse while landing: rows are written out as they come, so a file's size does not matter."""
+
+FIRST_YEAR: Final = 1990
+LAST_YEAR: Final = 2099
+
+_READ_BYTES: Final = 1 << 20
+_UTF8: Final = "utf-8-sig"
+_WINDOWS: Final = "cp1252"
+_HOW_TO_SAY: Final = (
+    "give --authority and --year, or put it in a folder or file whose name holds both, as ssda903_335_2020 "
+    "(the year in which the return ends)"
+)
+
+
+class LandingInterrupted(CscError):
+    """Landing was stopped from the keyboard; ``report`` says what had landed by then, and stays."""
+
+    def __init__(self, message: str, report: LandingReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class _WarehouseFailed(Exception):
+    """The warehouse could not be written; nothing of the current file was kept."""
+
+
+def land(
+    paths: Sequence[Path],
+    *,
+    warehouse: Path,
+    la_code: str | None = None,
+    return_year: int | None = None,
+    reinstate: bool = False,
+    on_progress: OnProgress | None = None,
+) -> LandingReport:
+    """Land files into the warehouse: each whole, in a transaction of its own, or not at all.
+
+    Args:
+        paths: files, folders, globs and zip archives.
+        warehouse: path of the DuckDB file; made when it is not there.
+        la_code: authority of files that do not name one (SSDA903); three digits.
+        return_year: year in which the return ends, for files that do not name one.
+        reinstate: land again a file whose content was landed before and has been replaced since.
+        on_progress: told how far each file has come.
+
+    Returns:
+        What became of each file, and counts by record type; ``n_failed`` is above 0 when a file did not land.
+
+    Raises:
+        CscError: an argument that cannot be right, or the wrong pseudonym key.
+        WarehouseError: the warehouse cannot be opened or another process holds it.
+        LandingInterrupted: stopped from the keyboard; files landed before stay.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "uasc.csv").write_text("CHILD,SEX,DOB,DUC\\nA1,1,01/05/2004,30/04/2022\\n")
+        >>> done = land([folder / "uasc.csv"], warehouse=folder / "w.duckdb", la_code="335", return_year=2021)
+        >>> [(file.status, file.n_accepted) for file in done.files]
+        [('landed', 1)]
+    """
+    reference = load_reference()
+    if la_code is not None:
+        la_code = la_code.strip()
+        if la_code not in reference.authorities:
+            raise CscError(
+                f"--authority {la_code[:20]!r} is no authority in seeds/reference/local_authorities.csv; "
+                "give the three-digit code, as 335 for Walsall."
+            )
+    if return_year is not None and not FIRST_YEAR <= return_year <= LAST_YEAR:
+        raise CscError(
+            f"--year {return_year} is no return year; give the year in which it ends, as 2020 for 2019/20."
+        )
+    key_file = warehouse.with_name(warehouse.name + ".key")
+    sources = find_sources(
+        paths, leave_out=[warehouse, warehouse.with_name(warehouse.name + ".wal"), key_file]
+    )
+    outcomes: list[FileOutcome] = []
+    warnings: list[str] = []
+    with warehouse_module.writable(warehouse) as connection, _steady_memory():
+        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+        key, key_path, is_new = load_key(warehouse)
+        if is_new:
+            warnings.append(
+                f"{key_path}: a new pseudonym key was made. Keep it safe and apart from the warehouse: with it, "
+                "identifiers can be tried against pseudonyms; without it, later files cannot join these."
+            )
+        pseudonymiser = Pseudonymiser(key)
+        manifest.check_key(connection, pseudonymiser, key_path)
+        door = _Door(connection, pseudonymiser, reference, la_code, return_year, reinstate)
+        for index, source in enumerate(sources):
+            tell = _teller(on_progress, index, len(sources), source)
+            try:
+                tell(0)
+                outcomes.append(door.land_source(source, tell))
+                tell(source.size)
+            except KeyboardInterrupt:
+                _roll_back(connection)
+                outcomes.append(FileOutcome(source.label, "failed", message="stopped from the keyboard"))
+                report = LandingReport(warehouse, tuple(outcomes), tuple(warnings))
+                raise LandingInterrupted(
+                    f"Stopped while landing {source.label}: nothing of it was kept. "
+                    f"{report.n_landed} of {len(sources)} files landed before it and stay; "
+                    "run the same command again to go on.",
+                    report,
+                ) from None
+            except _WarehouseFailed as failure:
+                outcomes.append(FileOutcome(source.label, "failed", message=str(failure)))
+                outcomes.extend(
+                    FileOutcome(
+                        rest.label, "failed", message="not tried, since the warehouse cannot be written."
+                    )
+                    for rest in sources[index + 1 :]
+                )
+                break
+    return LandingReport(warehouse, tuple(outcomes), tuple(warnings))
+
+
+def _teller(
+    on_progress: OnProgress | None, index: int, n_files: int, source: Source
+) -> Callable[[int], None]:
+    def tell(bytes_done: int) -> None:
+        if on_progress is not None:
+            on_progress(index, n_files, source.progress_path, bytes_done, source.size)
+
+    return tell
+
+
+@contextmanager
+def _steady_memory() -> Iterator[None]:
+    """Without garbage collection, which would walk the waiting rows again and again and find no cycles in them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.rollback()
+    except duckdb.Error:
+        # No transaction was open, or the failure has already undone it.
+        return
+
+
+@dataclass
+class _Door:
+    """Lands one source at a time into an open warehouse."""
+
+    connection: duckdb.DuckDBPyConnection
+    pseudonymiser: Pseudonymiser
+    reference: Reference
+    la_code: str | None
+    return_year: int | None
+    reinstate: bool
+
+    def land_source(self, source: Source, tell: Callable[[int], None]) -> FileOutcome:
+        """Land one source; whatever is wrong with it is an outcome, and the warehouse is as it was."""
+        if source.problem is not None:
+            return FileOutcome(source.label, "failed", message=source.problem)
+        try:
+            return self._land(source, tell)
+        except FileRefused as refusal:
+            _roll_back(self.connection)
+            status: Status = "skipped" if is_beside_the_point(source) else "failed"
+            return FileOutcome(source.label, status, message=str(refusal))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+            _roll_back(self.connection)
+            return FileOutcome(
+                source.label, "failed", message="is damaged inside its zip archive; make it again."
+            )
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except duckdb.Error as error:
+            _roll_back(self.connection)
+            text = str(error).strip().splitlines()
+            raise _WarehouseFailed(
+                f"the warehouse could not be written ({text[0][:200] if text else type(error).__name__}); "
+                "nothing of this file was kept. See that the disk has room and the folder can be written, then "
+                "run the same command again."
+            ) from error
+        except OSError as error:
+            _roll_back(self.connection)
+            return FileOutcome(
+                source.label, "failed", message=f"cannot be read ({error.strerror or 'input error'})."
+            )
+
+    def _land(self, source: Source, tell: Callable[[int], None]) -> FileOutcome:
+        before = source.signature()
+        sha256, encoding = _digest(source)
+        known = recognise(source, encoding)
+        notes: list[str] = []
+        identity, facts = self._identify(source, known, sha256, notes)
+        standing = manifest.standing(self.connection, identity)
+        if standing is not None and (standing.is_current or not self.reinstate):
+            return self._unchanged(source, identity, standing)
+
+        self.connection.begin()
+        if standing is not None:
+            manifest.forget(self.connection, identity)
+        with source.open() as stream, closing(stream):
+            landing = Landing(
+                identity=identity,
+                connection=self.connection,
+                pseudonymiser=self.pseudonymiser,
+                reference=self.reference,
+                tally=Tally(_record_types(known, identity)),
+                on_batch=lambda: tell(_position(stream)),
+                notes=notes,
+            )
+            _read(stream, known, encoding, landing)
+        if source.signature() != before:
+            raise FileRefused("was changed while it was being read; land it again.")
+        counts = landing.tally.counts()
+        unlisted = landing.unlisted()
+        notes.extend(self._same_child_twice(identity))
+        replaced, warnings = manifest.supersede(self.connection, identity, created_at=facts.file_created_at)
+        notes.extend(warnings)
+        manifest.enter(self.connection, identity, facts, counts, notes)
+        write_counts(self.connection, identity.return_id, counts, unlisted)
+        self.connection.commit()
+        return FileOutcome(
+            source.label,
+            "landed",
+            collection=identity.collection,
+            la_code=identity.la_code,
+            return_year=identity.return_year,
+            modules=identity.modules,
+            return_id=identity.return_id,
+            counts=counts,
+            reasons=tuple(
+                ReasonCount(*key, n_records=count) for key, count in sorted(landing.tally.reasons.items())
+            ),
+            rejects=tuple(landing.tally.examples),
+            unlisted=tuple((*key, count) for key, count in sorted(unlisted.items())),
+            replaced=tuple(replaced),
+            notes=tuple(notes),
+        )
+
+    def _unchanged(
+        self, source: Source, identity: ReturnIdentity, standing: manifest.Standing
+    ) -> FileOutcome:
+        outcome = FileOutcome(
+            source.label,
+            "unchanged",
+            collection=identity.collection,
+            la_code=identity.la_code,
+            return_year=identity.return_year,
+            modules=identity.modules,
+            return_id=identity.return_id,
+            message="was landed before; nothing changed.",
+        )
+        if standing.is_current:
+            return outcome
+        part = "" if set(standing.replaced_modules) == set(identity.modules) else " in part"
+        return replace(
+            outcome,
+            message=(
+                f"was landed before and has been replaced{part} by {standing.replaced_by or 'a later return'}; nothing "
+                "changed. To make this file the valid one again, land it with --reinstate."
+            ),
+        )
+
+    def _identify(
+        self, source: Source, known: Recognised, sha256: str, notes: list[str]
+    ) -> tuple[ReturnIdentity, manifest.FileFacts]:
+        facts = manifest.FileFacts(source.file_name, sha256, source.size)
+        la_code: str | None
+        modules: tuple[str, ...]
+        if known.format == "school" and known.table is not None:
+            table = known.table
+            collection, modules = table.collection, (table.module,)
+            la_code, year = None, table.academic_year
+            if self.return_year is not None and self.return_year != year:
+                raise FileRefused(
+                    f"is of the academic year ending {year} by its columns, but --year says {self.return_year}."
+                )
+        elif known.format == "cin_xml":
+            collection, modules = cin_xml.COLLECTION, cin_xml.MODULES
+            la_code, year, facts = self._identify_cin(source, facts, notes)
+        else:
+            collection = ssda903.COLLECTION
+            modules = tuple(ssda903.MODULES) if known.module is None else (known.module.name,)
+            la_code, year = self._identify_ssda903(source)
+        if la_code is not None and (note := manifest.existence_note(self.reference, la_code, year)):
+            notes.append(note)
+        key = manifest.return_id(collection, la_code, year, sha256)
+        return ReturnIdentity(collection, la_code, year, modules, key), facts
+
+    def _identify_cin(
+        self, source: Source, facts: manifest.FileFacts, notes: list[str]
+    ) -> tuple[str, int, manifest.FileFacts]:
+        with source.open() as stream:
+            header = cin_xml.read_header(stream)
+        check_collection(header)
+        la_code = header.la_code or self.la_code
+        year = header.return_year or self.return_year
+        if la_code is None:
+            raise FileRefused("names no authority (LEA) in its header; correct it, or give --authority.")
+        if la_code not in self.reference.authorities:
+            raise FileRefused(
+                f"names authority {la_code[:10]!r} (LEA) in its header, which is no authority code of England; "
+                "nothing in it can be attributed. Correct the header."
+            )
+        if year is None or not FIRST_YEAR <= year <= LAST_YEAR:
+            raise FileRefused(
+                "names no year in its header: neither a reference date of 31 March nor a Year from "
+                f"{FIRST_YEAR} on; correct it, or give --year."
+            )
+        self._refuse_contradiction("its header", la_code, year)
+        notes.extend(header.notes)
+        if not cin_xml.FIRST_KNOWN_YEAR <= year <= cin_xml.LAST_KNOWN_YEAR:
+            notes.append(
+                f"return year {year} is outside {cin_xml.FIRST_KNOWN_YEAR}-{cin_xml.LAST_KNOWN_YEAR}; "
+                "codes were compared with the nearest year's lists"
+            )
+        return (
+            la_code,
+            year,
+            replace(
+                facts,
+                header_year=header.header_year,
+                reference_date=None if header.reference_date is None else header.reference_date.isoformat(),
+                software=header.software,
+                software_release=header.software_release,
+                serial_no=header.serial_no,
+                file_created_at=header.created_at,
+            ),
+        )
+
+    def _identify_ssda903(self, source: Source) -> tuple[str, int]:
+        named = named_in_path(source.components, self.reference)
+        if named is not None:
+            self._refuse_contradiction("its path", *named)
+            return named
+        if self.la_code is None or self.return_year is None:
+            lacking = (
+                "neither authority nor year"
+                if self.la_code is None and self.return_year is None
+                else "no authority"
+                if self.la_code is None
+                else "no year"
+            )
+            unknown = unknown_authority_in_path(source.components, self.reference)
+            hint = f" ({unknown!r} in its path holds no known authority code)" if unknown else ""
+            raise FileRefused(f"is SSDA903, which names {lacking}{hint}: {_HOW_TO_SAY}.")
+        return self.la_code, self.return_year
+
+    def _refuse_contradiction(self, where: str, la_code: str, year: int) -> None:
+        if self.la_code is not None and self.la_code != la_code:
+            raise FileRefused(
+                f"is of authority {la_code} by {where}, but --authority says {self.la_code}; "
+                "leave the option out or correct the file."
+            )
+        if self.return_year is not None and self.return_year != year:
+            raise FileRefused(
+                f"is of return year {year} by {where}, but --year says {self.return_year}; "
+                "leave the option out or correct the file."
+            )
+
+    def _same_child_twice(self, identity: ReturnIdentity) -> list[str]:
+        """A count of identifiers that stand in more than one record where each should stand once."""
+        table, key = {
+            "cin": ("cin_children", "child_id"),
+            "ssda903": ("ssda903_header", "child_id"),
+            "school_absence": ("school_absence", "pupil_id"),
+            "school_census": ("school_census", "pupil_id"),
+        }[identity.collection]
+        if identity.collection == "ssda903" and "header" not in identity.modules:
+            return []
+        row = self.connection.execute(
+            f"select count(*) from (select {key} from raw.{table} where return_id = ? group by {key} having count(*) > 1)",
+            [identity.return_id],
+        ).fetchone()
+        n_twice = row[0] if row else 0
+        if not n_twice:
+            return []
+        who = "child stands" if key == "child_id" else "pupil stands"
+        if n_twice > 1:
+            who = "children stand" if key == "child_id" else "pupils stand"
+        return [f"{n_twice} {who} more than once in this file; every record is kept"]
+
+
+def _record_types(known: Recognised, identity: ReturnIdentity) -> tuple[str, ...]:
+    return cin_xml.RECORD_TYPES if known.format == "cin_xml" else identity.modules
+
+
+def _read(stream: IO[bytes], known: Recognised, encoding: str, landing: Landing) -> None:
+    if known.format == "cin_xml":
+        cin_xml.land_file(stream, landing)
+    elif known.format == "ssda903_xml":
+        ssda903_xml.land_file(stream, landing)
+    elif known.header is not None and known.module is not None:
+        ssda903_csv.land_file(stream, known.header, encoding, known.module, landing)
+    elif known.header is not None and known.table is not None:
+        school.land_file(stream, known.header, encoding, known.table, landing)
+    else:
+        raise AssertionError(known)
+
+
+def _position(stream: IO[bytes]) -> int:
+    return 0 if stream.closed else stream.tell()
+
+
+def _digest(source: Source) -> tuple[str, str]:
+    """SHA-256 of the content, and its encoding were it delimited text: UTF-8 where every byte fits, else cp1252."""
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    encoding = _UTF8
+    with source.open() as stream:
+        while chunk := stream.read(_READ_BYTES):
+            digest.update(chunk)
+            if encoding == _UTF8 and source.suffix != ".xml":
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError:
+                    encoding = _WINDOWS
+    return digest.hexdigest(), encoding
+
+
+def named_in_path(components: Sequence[str], reference: Reference) -> tuple[str, int] | None:
+    """Authority and year of the path component that holds both, between separators; None when there is none.
+
+    A year may be written ``2020``, ``2019-20`` or ``2019-2020``, all of which end in 2020.
+
+    Raises:
+        FileRefused: two components name different returns, or one names several.
+
+    Example:
+        >>> named_in_path(["data", "ssda903_335_2020", "header.csv"], load_reference())
+        ('335', 2020)
+    """
+    found: set[tuple[str, int]] = set()
+    for component in components:
+        tokens = re.split(r"[^A-Za-z0-9]+", component)
+        codes = {token for token in tokens if token in reference.authorities}
+        years = _years(tokens)
+        if codes and years:
+            if len(codes) > 1 or len(years) > 1:
+                raise FileRefused(
+                    f"lies in {component!r}, which holds more than one authority or year; "
+                    "give --authority and --year and rename it."
+                )
+            found.add((codes.pop(), years.pop()))
+    if len(found) > 1:
+        listed = " and ".join(f"{code} {year}" for code, year in sorted(found))
+        raise FileRefused(
+            f"has a path that names two returns ({listed}); rename a folder so that one is left."
+        )
+    return found.pop() if found else None
+
+
+def unknown_authority_in_path(components: Sequence[str], reference: Reference) -> str | None:
+    """A component that seems to name an authority and a year, but the authority does not exist."""
+    for component in reversed(components):
+        tokens = re.split(r"[^A-Za-z0-9]+", component)
+        if any(
+            re.fullmatch(r"\d{3}", token) and token not in reference.authorities for token in tokens
+        ) and _years(tokens):
+            return component
+    return None
+
+
+def _years(tokens: Sequence[str]) -> set[int]:
+    years: set[int] = set()
+    for position, token in enumerate(tokens):
+        if not re.fullmatch(r"(19|20)\d{2}", token):
+            continue
+        year = int(token)
+        follower = tokens[position + 1] if position + 1 < len(tokens) else ""
+        if follower in {f"{(year + 1) % 100:02d}", str(year + 1)}:
+            year += 1
+        years.add(year)
+    return years
