@@ -35,7 +35,7 @@ from csc_evaluation.pseudonyms import Pseudonymiser, load_key
 OnProgress = Callable[[int, int, Path, int, int], None]
 """Called with the file's index from 0, the number of files, its path, bytes read and bytes in all."""
 
-MEMORY_LIMIT: Final = "1GB"
+MEMORY_LIMIT: Final = "512MB"
 """For the warehouse while landing: rows are written out as they come, so a file's size does not matter."""
 
 FIRST_YEAR: Final = 1990

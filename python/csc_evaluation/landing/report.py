@@ -129,15 +129,22 @@ class LandingReport:
         return sum(file.status == status for file in self.files)
 
 
-def render_report(report: LandingReport, console: Console) -> None:
+def render_report(report: LandingReport, console: Console, *, per_file: bool = True) -> None:
     """Print a line per file, the table of records found, accepted and rejected, and every reason for a refusal.
 
     Beyond sixty files those that landed without a word to say about them are counted, not listed; beyond fifty
     refused records they are given by reason.
+
+    Args:
+        report: what became of the files.
+        console: where to print.
+        per_file: list the files; without, only those that failed.
     """
     is_long = len(report.files) > LISTED_FILES
     n_unlisted_files = 0
     for file in report.files:
+        if not per_file and file.status != "failed":
+            continue
         is_plain = file.status in {"landed", "unchanged", "skipped"} and not (
             file.notes or file.n_rejected or file.replaced
         )
