@@ -18,7 +18,23 @@ from csc_evaluation.project import project_dir
 PROGRAMME = "family_safeguarding"
 OUTCOME = "looked_after_18m"
 SITES = ("335", "888", "894", "212", "866")
-OTHERS = ("202", "203", "204", "205", "206", "208", "209", "210", "301", "302", "303", "305", "306", "307", "308")
+OTHERS = (
+    "202",
+    "203",
+    "204",
+    "205",
+    "206",
+    "208",
+    "209",
+    "210",
+    "301",
+    "302",
+    "303",
+    "305",
+    "306",
+    "307",
+    "308",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,9 @@ def load_seeds(connection: duckdb.DuckDBPyConnection) -> None:
             )
 
 
-def write_build(connection: duckdb.DuckDBPyConnection, status: str = "success", command: str = "build") -> None:
+def write_build(
+    connection: duckdb.DuckDBPyConnection, status: str = "success", command: str = "build"
+) -> None:
     connection.execute("create schema if not exists meta")
     connection.execute(
         "create table if not exists meta.builds (invocation_id varchar, finished_at timestamp, command varchar, "
@@ -93,9 +111,18 @@ def simulate(connection: duckdb.DuckDBPyConnection, world: World) -> pd.DataFram
     is_treated = index_date.to_numpy() >= live_from
     age = rng.integers(0, 13, n)
     disabled = rng.random(n) < 0.1
-    ethnicity = rng.choice(["WBRI", "WOTH", "MWBC", "APKN", "BAFR", "OOTH", ""], n, p=[0.6, 0.1, 0.08, 0.08, 0.06, 0.04, 0.04])
+    ethnicity = rng.choice(
+        ["WBRI", "WOTH", "MWBC", "APKN", "BAFR", "OOTH", ""], n, p=[0.6, 0.1, 0.08, 0.08, 0.06, 0.04, 0.04]
+    )
     plans = np.minimum(rng.poisson(0.15, n), 4)
-    risk = world.base_rate + la_effect[la] + quarter_effect[quarter] + 0.03 * (age < 1) + 0.03 * disabled + 0.03 * (plans > 0)
+    risk = (
+        world.base_rate
+        + la_effect[la]
+        + quarter_effect[quarter]
+        + 0.03 * (age < 1)
+        + 0.03 * disabled
+        + 0.03 * (plans > 0)
+    )
     risk = np.clip(risk, 0.01, 0.95)
     draw = rng.random(n)
     y0 = (draw < risk).astype(float)
