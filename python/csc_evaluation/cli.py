@@ -204,7 +204,7 @@ def build(
 @app.command()
 def match(programme: ProgrammeArgument, warehouse: WarehouseOption = None, seed: SeedOption = 1) -> None:
     """Match authorities on trends and children by coarsened exact matching; write the matches as a run."""
-    from csc_evaluation.estimation.run import match_programme
+    from csc_evaluation.matching.run import match_programme
 
     path = warehouse_module.warehouse_path(warehouse)
     with _progress() as progress:
