@@ -471,6 +471,9 @@ def inline_svg(svg: str, *, key: str, title: str, alt_text: str) -> str:
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     root = etree.fromstring(svg.encode(), parser)
+    # Vega numbers parts over the life of the process; numbering them anew makes equal drawings equal text.
+    found = [str(element.get("id")) for element in root.iter() if element.get("id")]
+    parts = {name: f"{key}-{number}" for number, name in enumerate(found, start=1)}
     for element in root.iter():
         if not isinstance(element.tag, str):
             continue
@@ -480,7 +483,7 @@ def inline_svg(svg: str, *, key: str, title: str, alt_text: str) -> str:
             # Vega announces every mark; the drawing is one image here, so these go.
             if name.startswith("aria-") or name in ("role", "class"):
                 continue
-            element.set(name, f"{key}-{value}" if name == "id" else value.replace("url(#", f"url(#{key}-"))
+            element.set(name, parts[value] if name == "id" else _with_new_parts(value, parts))
     attributes = {str(name): str(value) for name, value in root.attrib.items()}
     root.attrib.clear()
     width, height = attributes.pop("width"), attributes.pop("height")
@@ -499,3 +502,7 @@ def inline_svg(svg: str, *, key: str, title: str, alt_text: str) -> str:
     markup = etree.tostring(root, encoding="unicode")
     # Inside HTML the parser knows SVG by its tag: declarations of namespaces are not needed.
     return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", markup)
+
+
+def _with_new_parts(value: str, parts: dict[str, str]) -> str:
+    return re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{parts[found.group(1)]})", value)

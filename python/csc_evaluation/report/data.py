@@ -229,7 +229,10 @@ class FlowStep:
 
 @dataclass(frozen=True)
 class CohortStep:
-    """``marts.sample_flow_counts`` summed over the authorities of an arm."""
+    """``marts.sample_flow_counts`` summed over the authorities of an arm.
+
+    ``is_exclusion`` is missing where the mart does not say whether a row counts children who stay or who leave.
+    """
 
     outcome: str
     step_no: int
@@ -237,6 +240,7 @@ class CohortStep:
     step: str
     reason: str
     n_children: int
+    is_exclusion: bool | None
 
 
 @dataclass(frozen=True)
@@ -579,10 +583,11 @@ def _cohort(source: _Source, programme: str, sites: Part[Site], matches: Part[Ma
         (table.la_code.isin(comparators) if comparators else ibis.literal(False), COMPARATOR_ARM),
         else_=OTHER_ARM,
     )
+    is_exclusion = table.is_exclusion if "is_exclusion" in table.columns else ibis.null("boolean")
     counted = (
         table.filter(table.programme == programme)
-        .mutate(arm=arm, reason=table.reason.fill_null(""))
-        .group_by(["outcome", "step_no", "arm", "step", "reason"])
+        .mutate(arm=arm, reason=table.reason.fill_null(""), is_exclusion=is_exclusion)
+        .group_by(["outcome", "step_no", "arm", "step", "reason", "is_exclusion"])
         .agg(n_children=lambda t: t.n_children.cast("int64").sum().cast("int64"))
     )
     return fetch(CohortStep, counted, "marts.sample_flow_counts has no rows for this programme.")
@@ -660,7 +665,7 @@ def _exposure(source: _Source, run: Run, outcome: Outcome) -> PartialExposure | 
     ).select("child_id", "sequence", "is_treated", "exposure_months")
     joined = ours.inner_join(dated, ["child_id", "sequence"])
     counted = joined.agg(
-        n_before=joined.count(where=~joined.is_treated & (joined.exposure_months <= 0)),
+        n_before=joined.count(where=~joined.is_treated & (joined.exposure_months.fill_null(0) <= 0)),
         n_partly_exposed=joined.count(where=~joined.is_treated & (joined.exposure_months > 0)),
         n_after=joined.count(where=joined.is_treated),
     )

@@ -62,6 +62,7 @@ INFERENCE_NAMES = {
 }
 SPECIFICATION_NAMES = {"cem_weighted_ls": "CEM-weighted least squares"}
 BOOLEAN_LEVELS = {"true": "yes", "false": "no"}
+KEPT = "kept"
 MOST_DRAWN = 30
 """Characteristics in the balance plot: the most unlike ones; the table beside it has all."""
 ARM_NAMES = {
@@ -616,7 +617,7 @@ def _detectable(data: ReportData, row: Estimate, unit: EffectUnit) -> str:
     if found is None:
         return "What effect this design could have seen is not available: the run stored no realised detectable effect."
     text = (
-        f"What this design could have seen: a difference of {unit.effect(found.statistic)} {unit.name} or more. "
+        f"What this design could have seen: an effect of {unit.effect(found.statistic)} {unit.name}. "
         f"{sentence(found.meaning)}"
     )
     is_unsettled = row.ci_low is not None and row.ci_high is not None and row.ci_low <= 0 <= row.ci_high
@@ -865,11 +866,12 @@ class _Counts:
         self._by_year = self._sum_matched("financial_year")
         derivable: list[int] = []
         for steps in (self._flow, self._cohort):
-            by_arm: dict[str, list[int]] = defaultdict(list)
+            derivable += [step.n_children for step in steps]
+            remaining: dict[str, list[int]] = defaultdict(list)
             for step in sorted(steps, key=_step_order):
-                by_arm[step.arm].append(step.n_children)
-            for counts in by_arm.values():
-                derivable += counts
+                if not self._is_exclusion(step):
+                    remaining[step.arm].append(step.n_children)
+            for counts in remaining.values():
                 derivable += [abs(a - b) for a, b in itertools.pairwise(counts)]
         for sums in (self._by_authority, self._by_year):
             for n_children, n_matched in sums.values():
@@ -884,6 +886,18 @@ class _Counts:
                 cell[0] += row.n_children
                 cell[1] += row.n_matched
         return {name: (pair[0], pair[1]) for name, pair in sums.items()}
+
+    def _is_exclusion(self, step: FlowStep | CohortStep) -> bool:
+        """Whether a row counts children who leave: as the mart says, else those with a reason not to be kept."""
+        known = {
+            (row.step_no, row.step, row.reason): row.is_exclusion
+            for row in self._cohort
+            if row.is_exclusion is not None
+        }
+        found = known.get((step.step_no, step.step, step.reason))
+        if found is not None:
+            return found
+        return bool(step.reason.strip()) and not step.reason.startswith(KEPT)
 
     def _text(self, value: int | None) -> str:
         return self._disclosure.count(value, rounded=self._is_rounded)
@@ -906,20 +920,23 @@ class _Counts:
             )
         return text
 
-    def cohort(self) -> Grid:
-        """From landed referrals to fully observed children, by arm."""
+    def flow(self) -> Grid:
+        """From landed referrals to matched children, by arm: as the run stored it, else as the mart counts it."""
+        of_run = bool(self._flow)
         return self._steps(
-            self._cohort,
-            "Children at each step, from what was landed to those followed for the whole window",
-            self._data.cohort.absent_because,
+            self._flow or self._cohort,
+            "Children at each step, from what was landed to those matched"
+            if of_run
+            else "Children at each step, from what was landed to those followed for the whole window",
+            self._data.flow.absent_because or self._data.cohort.absent_because,
         )
 
-    def flow(self) -> Grid:
-        """From the cohort to the matched sample, by arm."""
+    def cohort(self) -> Grid:
+        """Steps of the mart that the run's own flow does not hold (none where it begins with them)."""
+        held = {(row.step, row.reason) for row in self._flow}
+        more = [row for row in self._cohort if self._flow and (row.step, row.reason) not in held]
         return self._steps(
-            self._flow,
-            "Children at each step of this run, to those matched",
-            self._data.flow.absent_because,
+            more, "Children at each step before this run", "the run's own flow holds every step."
         )
 
     def _steps(
@@ -927,20 +944,18 @@ class _Counts:
     ) -> Grid:
         arms = sorted({step.arm for step in steps}, key=_arm_order)
         counts: dict[tuple[int, str, str], dict[str, int]] = defaultdict(dict)
+        leaving: dict[tuple[int, str, str], bool] = {}
         for step in sorted(steps, key=_step_order):
+            leaving[(step.step_no, step.step, step.reason)] = self._is_exclusion(step)
             cell = counts[(step.step_no, step.step, step.reason)]
             cell[step.arm] = cell.get(step.arm, 0) + step.n_children
         rows = []
-        for (_, step_name, reason), by_arm in counts.items():
-            is_leaving = bool(reason.strip())
+        for (step_no, step_name, reason), by_arm in counts.items():
+            is_leaving = leaving[(step_no, step_name, reason)]
             rows.append(
                 Row(
                     (
-                        Cell(
-                            f"{_upper_first(words(step_name))}: {words(reason)}"
-                            if is_leaving
-                            else _upper_first(words(step_name))
-                        ),
+                        Cell(_step_label(step_name, reason, is_leaving)),
                         *(Cell(self._text(by_arm.get(arm))) for arm in arms),
                     ),
                     "leave" if is_leaving else "remain",
@@ -999,6 +1014,14 @@ class _Counts:
             n_text_columns=2,
             absent_because=self._data.matched_shares.absent_because or "there are no rows for this outcome.",
         )
+
+
+def _step_label(step: str, reason: str, is_leaving: bool) -> str:
+    """``At an eligible age (the cohort)`` for children who stay, the reason alone for those who leave."""
+    if is_leaving:
+        return _upper_first(words(reason))
+    more = words(reason).removeprefix(KEPT).lstrip(": ")
+    return _upper_first(words(step)) + (f" ({more})" if more else "")
 
 
 def _step_order(step: FlowStep | CohortStep) -> tuple[int, bool, str, str, str]:

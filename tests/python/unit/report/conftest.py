@@ -26,6 +26,24 @@ PAIRS = (
 )
 """Treated authority, comparator, go-live."""
 
+LANDED_STEPS = (
+    (1, "referred", "children with a referral in a landed return", False, 5000),
+    (2, "referred in the trial period", "no referral in the trial period", True, 700),
+    (3, "referred in the trial period", "kept", False, 4300),
+    (4, "at an eligible age", "no referral at an eligible age", True, 1000),
+    (5, "at an eligible age", "kept: the cohort", False, 3300),
+    (6, "fully observed", "the window runs past the end of the data", True, 120),
+    (7, "fully observed", "kept: the sample", False, 3180),
+)
+"""Children of one authority at each step of ``marts.sample_flow_counts``."""
+MATCHING_STEPS = (
+    (8, "left out", "authority in no matched group", 0),
+    (9, "in matched groups", "", 15900),
+    (10, "left out", "no child of the other arm in its stratum", 905),
+    (11, "matched", "", 14995),
+)
+"""Children of an arm of five authorities at each further step of ``results.sample_flow``."""
+
 MARTS = {
     "la_quarter_outcomes": (
         "programme varchar, outcome varchar, la_code varchar, quarter_start date, n_children bigint, "
@@ -34,7 +52,7 @@ MARTS = {
     ),
     "sample_flow_counts": (
         "programme varchar, outcome varchar, la_code varchar, step_no integer, step varchar, reason varchar, "
-        "n_children bigint"
+        "is_exclusion boolean, n_children bigint"
     ),
     "data_quality": (
         "la_code varchar, return_year integer, check_name varchar, n_records bigint, n_failed bigint"
@@ -148,11 +166,11 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
         "results.diagnostics",
         [
             (
-                *key, OUTCOME, "cem_weighted_ls", "realised_mdes", 0.0242, 4.2, None, None, None,
-                "the smallest true effect found in four of five studies like this, from the headline's own error",
+                *key, OUTCOME, "cem_weighted_ls", "minimum_detectable_effect", 0.0242, 4.2, None, None, None,
+                "A true effect of 2.42 percentage points would have been found with a probability of 80%.",
             ),
             (
-                *key, OUTCOME, "cem_weighted_ls", "treated_lost_share", 0.031, None, 0.1, None, False,
+                *key, OUTCOME, "cem_weighted_ls", "treated_loss_share", 0.031, None, 0.1, None, False,
                 "3.1% of treated children have no comparator alike; financial year stays in the strata",
             ),
             (
@@ -166,12 +184,10 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
         "results.sample_flow",
         [
             (*key, OUTCOME, number, arm, step, reason, count)
-            for arm, factor in (("treated", 1), ("comparator", 2))
+            for arm in ("treated", "comparator")
             for number, step, reason, count in (
-                (1, "fully observed", "", 18015 * factor),
-                (2, "left out", "the treated authority has no comparator", 0),
-                (3, "left out", "no child alike in the other arm", 905 * factor),
-                (4, "matched", "", 17110 * factor),
+                *((number, step, reason, 5 * count) for number, step, reason, _, count in LANDED_STEPS),
+                *MATCHING_STEPS,
             )
         ],
     )
@@ -248,15 +264,9 @@ def _fill_marts(connection: duckdb.DuckDBPyConnection) -> None:
         connection,
         "marts.sample_flow_counts",
         [
-            (PROGRAMME, OUTCOME, code, number, step, reason, count)
+            (PROGRAMME, OUTCOME, code, number, step, reason, is_exclusion, count)
             for code in codes
-            for number, step, reason, count in (
-                (1, "children with a referral in the trial period", "", 5000),
-                (2, "left out", "not of eligible age", 1000),
-                (3, "children with an index event", "", 4000),
-                (4, "left out", "window not fully inside the data", 120),
-                (5, "fully observed", "", 3880),
-            )
+            for number, step, reason, is_exclusion, count in LANDED_STEPS
         ],
     )
     insert(
