@@ -26,6 +26,7 @@
     ref('int_index_treatment'),
     ref('int_la_quarter_outcomes'),
     ref('int_la_quarter_shares'),
+    ref('int_landed_modules'),
     ref('int_looked_after_in_window'),
     ref('int_observed_spans'),
     ref('int_outcome_windows'),

@@ -1,7 +1,8 @@
 -- One row per programme, outcome and authority: the last day of its observed span. The span ends on the 31 March of the
 -- last return year before the first gap in the collections that the outcome needs, and no later than the programme's
 -- data span; an empty return counts as landed (definitions, section 4). Null where the first year is missing already.
--- National school tables count for every authority. An authority made later is expected from its first year.
+-- National school tables count for every authority. An authority made later is expected from its first year. A return
+-- in parts counts by the module that the outcome needs.
 
 with
 programmes as (
@@ -22,10 +23,9 @@ authorities as (
 
 ),
 
-returns as (
+returns_landed as (
 
-    select * from {{ ref('stg_manifest__returns') }}
-    where not is_superseded
+    select * from {{ ref('int_landed_modules') }}
 
 ),
 
@@ -44,6 +44,7 @@ returns_needed as (
         collections.programme,
         collections.outcome,
         collections.collection,
+        collections.module,
         authorities.la_code,
         programme_years.return_year
     from collections
@@ -52,16 +53,6 @@ returns_needed as (
         on
             authorities.valid_from is null
             or {{ financial_year('authorities.valid_from') }} <= programme_years.return_year
-
-),
-
-returns_landed as (
-
-    select distinct
-        collection,
-        la_code,
-        return_year
-    from returns
 
 ),
 
@@ -82,11 +73,13 @@ returns_missing as (
     left join returns_landed as of_authority
         on
             returns_needed.collection = of_authority.collection
+            and returns_needed.module = of_authority.module
             and returns_needed.la_code = of_authority.la_code
             and returns_needed.return_year = of_authority.return_year
     left join returns_landed as national
         on
             returns_needed.collection = national.collection
+            and returns_needed.module = national.module
             and returns_needed.return_year = national.return_year
             and national.la_code is null
     group by returns_needed.programme, returns_needed.outcome, returns_needed.la_code

@@ -27,6 +27,12 @@ returns as (
 
 ),
 
+landed_modules as (
+
+    select * from {{ ref('int_landed_modules') }}
+
+),
+
 return_counts as (
 
     select * from {{ ref('stg_manifest__return_counts') }}
@@ -150,6 +156,7 @@ years_expected as (
 
     select distinct
         outcome_collections.collection,
+        outcome_collections.module,
         authorities.la_code,
         programme_years.return_year
     from outcome_collections
@@ -180,13 +187,14 @@ missing_returns as (
         cast(years_expected.return_year as integer) as return_year,
         'missing_return_' || years_expected.collection as check_name,
         1 as n_records,
-        max(case when returns.return_id is null then 1 else 0 end) as n_failed
+        max(case when landed_modules.collection is null then 1 else 0 end) as n_failed
     from years_expected
-    left join returns
+    left join landed_modules
         on
-            years_expected.collection = returns.collection
-            and years_expected.la_code = returns.la_code
-            and years_expected.return_year = returns.return_year
+            years_expected.collection = landed_modules.collection
+            and years_expected.module = landed_modules.module
+            and years_expected.la_code = landed_modules.la_code
+            and years_expected.return_year = landed_modules.return_year
     group by years_expected.la_code, years_expected.return_year, years_expected.collection
 
 ),
