@@ -251,6 +251,10 @@ def interval_chart(
         layers.append(
             alt.Chart(known).mark_rule(color=COMPARATOR_INK, strokeDash=[5, 3], strokeWidth=2).encode(x=x)
         )
+        name = alt.Chart(known).mark_text(
+            baseline="bottom", dy=-4, color=COMPARATOR_INK, fontWeight="bold", fontSize=11, font=FONT
+        )
+        layers.append(name.encode(x=x, y=alt.value(0), text="words:N"))
     layers += [spans, others, headline]
     plot = alt.layer(*layers).properties(width=CHART_WIDTH - 280, height=alt.Step(30))
     chart = alt.hconcat(plot, words.properties(width=150, height=alt.Step(30)), spacing=8)
@@ -435,7 +439,9 @@ def _largest(values: Sequence[float]) -> str:
 
 def _draw(chart: Any, *, key: str, title: str, alt_text: str) -> Drawing:
     styled = (
-        chart.configure(background="white", font=FONT, padding=4)
+        chart.configure(
+            background="white", font=FONT, padding={"left": 16, "right": 10, "top": 4, "bottom": 4}
+        )
         .configure_view(stroke=None)
         .configure_axis(
             labelFontSize=11,

@@ -1126,7 +1126,7 @@ def _trend(data: ReportData, disclosure: Disclosure, match: Match, place: int) -
     unit = EffectUnit.of(data.outcome.kind)
     pair = (match.treated_la_code, match.comparator_la_code)
     names = [data.authority(code) for code in pair]
-    heading = f"{names[0]} and {names[1]}"
+    heading = f"{names[0]} with {names[1]}"
     means: dict[tuple[str, dt.date], tuple[int | None, float | None]] = {}
     for row in data.quarters.rows:
         if row.outcome == match.outcome and row.la_code in pair:
@@ -1421,8 +1421,8 @@ def _assumptions(data: ReportData, disclosure: Disclosure, is_unreviewed: bool) 
                         assumed_sites, key=lambda site: (site.roll_out_order or 0, site.la_code)
                     )
                 )
-                + ". The exact dates are not public. A wrong date puts children on the wrong side of go-live and pulls "
-                "the estimate towards zero.",
+                + ". On what ground each was assumed is in the protocol's seed of sites. A wrong date puts children on the "
+                "wrong side of go-live, which tends to pull the estimate towards zero.",
             )
         )
     items.append(Item("Who counts as treated", _treatment_text(data, disclosure)))
@@ -1511,7 +1511,7 @@ def _treatment_text(data: ReportData, disclosure: Disclosure) -> str:
     if months:
         text += (
             f" Children whose index event fell in the {months} months before go-live lived part of their follow-up under the "
-            "programme yet count as untreated, which makes the estimate conservative (nearer zero)."
+            "programme yet count as untreated, which tends to make the estimate conservative (nearer zero)."
         )
     if data.exposure is not None:
         counts = [data.exposure.n_after, data.exposure.n_partly_exposed, data.exposure.n_before]

@@ -209,9 +209,9 @@ def test_nothing_is_said_of_truth_where_none_is_known(write: Callable[..., str])
 def test_each_matched_pair_has_its_trend_with_the_quarters_that_enter_the_distance(write: Callable[..., str]):
     authorities = section(write(), "authorities")
     headings = [text_of(heading) for heading in authorities.iter("h4")]
-    assert headings[0] == "Walsall and Wolverhampton"
+    assert headings[0] == "Walsall with Wolverhampton"
     assert len(headings) == 5
-    rows = rows_of(authorities, "Walsall and Wolverhampton: mean by quarter")
+    rows = rows_of(authorities, "Walsall with Wolverhampton: mean by quarter")
     entering = {row[0]: row[1] for row in rows}
     assert entering["2017 Q2"] == "as base of the first change"
     assert entering["2018 Q4"] == "yes"
@@ -349,7 +349,7 @@ def test_quarters_of_few_children_are_not_shown(write: Callable[..., str], chang
         "where la_code = '336' and quarter_start = date '2021-01-01'"
     )
     authorities = section(write(), "authorities")
-    rows = rows_of(authorities, "Walsall and Wolverhampton: mean by quarter")
+    rows = rows_of(authorities, "Walsall with Wolverhampton: mean by quarter")
     assert {row[0]: row[4] for row in rows}["2021 Q1"] == "<10 children"
 
 
@@ -386,7 +386,7 @@ def test_a_missing_part_is_called_not_available(
 
 def test_without_the_reference_table_authorities_go_by_code(write: Callable[..., str], change: Change):
     change("drop schema reference cascade")
-    assert "335 and 336" in text_of(section(write(), "authorities"))
+    assert "335 with 336" in text_of(section(write(), "authorities"))
 
 
 def test_missing_numbers_are_dashes(write: Callable[..., str], change: Change):
