@@ -353,6 +353,19 @@ def _diagnostics(
         + (" Everything built on them is unreviewed." if n_unreviewed else ""),
         flagged=n_unreviewed > 0,
     )
+    for match in authorities.matches_of(outcome.outcome):
+        say(
+            "match_distance",
+            match.distance,
+            f"Authorities {match.treated_la_code} and {match.comparator_la_code} are {match.distance:.2f} apart in their "
+            "quarterly changes"
+            + (
+                "."
+                if match.expected_noise is None
+                else f"; sampling alone would put two authorities with the same trend {match.expected_noise:.2f} apart."
+            ),
+            threshold=match.expected_noise,
+        )
     for departure in authorities.departures_of(outcome.outcome):
         say(
             "treated_authority_left",

@@ -47,6 +47,8 @@ class Match:
     go_live_date: dt.date
     distance: float
     distance_rank: int
+    expected_noise: float | None
+    """The distance that sampling alone would give two authorities with the same true trend; ``None`` without errors."""
     decision: str
     is_unreviewed: bool
 
@@ -64,7 +66,7 @@ class Departure:
 class AuthorityMatching:
     """What matching on trends found, for all outcomes and treated authorities.
 
-    ``candidates`` has the columns of ``results.la_match_candidates`` and ``series`` those of
+    ``candidates`` has the columns of ``results.la_match_candidates`` and ``expected_noise``, ``series`` those of
     ``results.la_match_series``, both without ``run_id`` and ``programme``.
     """
 
@@ -129,7 +131,8 @@ def match_authorities(backend: Backend, protocol: Protocol) -> AuthorityMatching
 
     The distance of a candidate is the root mean square, over the quarters of the window that have a quarter before
     them in it, of the difference between its and the treated authority's change in ``z``; ``z`` standardises a
-    quarter's means across the candidates and that treated authority (sample standard deviation).
+    quarter's means across the candidates and that treated authority (sample standard deviation). Beside each distance
+    stands its expected noise, the root mean square of the sampling errors of those changes for both authorities.
 
     Raises:
         SeedError: a review names a comparator that is not among the candidates kept.
@@ -155,7 +158,8 @@ def match_authorities(backend: Backend, protocol: Protocol) -> AuthorityMatching
     candidates_frame = _with_hashes(
         _candidate_rows(ranked, windows, parameters.matching_quarters_min), windows
     )
-    series_frame = standardised.order_by([*PAIR, "la_code", "quarter_start"]).to_pandas()
+    shown = standardised.drop("noise_of_change")
+    series_frame = shown.order_by([*PAIR, "la_code", "quarter_start"]).to_pandas()
     matches, departures = _decide(protocol, windows, candidates_frame)
     return AuthorityMatching(windows, candidates_frame, series_frame, matches, departures)
 
@@ -219,6 +223,7 @@ def _series(
         quarter_start=la_quarters.quarter_start.cast("date"),
         n_children=la_quarters.n_children.cast("int64"),
         mean_value=la_quarters.mean_value.cast("float64"),
+        standard_error=la_quarters.standard_error.cast("float64"),
     )
     series = quarters.cross_join(authorities.select("la_code")).left_join(
         la_quarters, ["outcome", "la_code", "quarter_start"]
@@ -230,6 +235,7 @@ def _series(
         "quarter_start",
         n_children=series.n_children.fill_null(0),
         mean_value=series.mean_value,
+        standard_error=series.standard_error,
     )
     return backend.create_table("csc_match_series", series, temp=True, overwrite=True)
 
@@ -316,7 +322,13 @@ def _standardised(series: Table, candidates: Table) -> Table:
         )
     )
     in_order = ibis.window(group_by=[*PAIR, "la_code"], order_by="quarter_start")
-    changed = scored.mutate(z_change=scored.z_value - scored.z_value.lag().over(in_order))
+    # What sampling alone makes of z: its variance were the authority's true mean known, and that of its change.
+    noise = (scored.standard_error / scored.quarter_sd.nullif(0.0)) ** 2
+    scored = scored.mutate(noise=noise)
+    changed = scored.mutate(
+        z_change=scored.z_value - scored.z_value.lag().over(in_order),
+        noise_of_change=scored.noise + scored.noise.lag().over(in_order),
+    )
     return changed.select(
         *PAIR,
         "la_code",
@@ -325,6 +337,7 @@ def _standardised(series: Table, candidates: Table) -> Table:
         "mean_value",
         "z_value",
         "z_change",
+        "noise_of_change",
         is_in_distance=changed.z_change.notnull(),
     )
 
@@ -336,14 +349,16 @@ def _ordered(column: Value, by: Value) -> Value:
 def _ranked(standardised: Table, candidates: Table, n_kept: int) -> Table:
     changes = standardised.filter(standardised.is_in_distance)
     treated = changes.filter(changes.la_code == changes.treated_la_code).select(
-        *PAIR, "quarter_start", treated_change="z_change"
+        *PAIR, "quarter_start", treated_change="z_change", treated_noise="noise_of_change"
     )
     others = changes.filter(changes.la_code != changes.treated_la_code).inner_join(
         treated, [*PAIR, "quarter_start"]
     )
     gap = others.treated_change - others.z_change
+    noise = others.noise_of_change + others.treated_noise
     distances = others.group_by([*PAIR, "la_code"]).agg(
-        distance=_ordered(gap * gap, others.quarter_start).means().sqrt()
+        distance=_ordered(gap * gap, others.quarter_start).means().sqrt(),
+        expected_noise=_ordered(noise, others.quarter_start).means().sqrt(),
     )
     ranks = distances.mutate(
         distance_rank=(
@@ -357,6 +372,7 @@ def _ranked(standardised: Table, candidates: Table, n_kept: int) -> Table:
         "reason",
         "distance",
         "distance_rank",
+        "expected_noise",
         "n_quarters",
         "first_quarter",
         "last_quarter",
@@ -435,8 +451,10 @@ def _why_no_candidate(window: MatchingWindow, rows: pd.DataFrame, protocol: Prot
 
 def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review]) -> list[Match]:
     by_code = {
-        str(code): (float(distance), int(rank))
-        for code, distance, rank in zip(kept.candidate_la_code, kept.distance, kept.distance_rank, strict=True)
+        str(code): (float(distance), int(rank), None if pd.isna(noise) else float(noise))
+        for code, distance, rank, noise in zip(
+            kept.candidate_la_code, kept.distance, kept.distance_rank, kept.expected_noise, strict=True
+        )
     }
     verdicts = {review.comparator_la_code: review for review in reviews}
     present_hash = str(kept.candidates_hash.iloc[0])
@@ -449,7 +467,7 @@ def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review
             )
 
     def as_match(code: str, decision: str, *, is_unreviewed: bool) -> Match:
-        distance, rank = by_code[code]
+        distance, rank, noise = by_code[code]
         return Match(
             outcome=window.outcome,
             match_group=window.site.la_code,
@@ -458,6 +476,7 @@ def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review
             go_live_date=window.site.go_live_date,
             distance=distance,
             distance_rank=rank,
+            expected_noise=noise,
             decision=decision,
             is_unreviewed=is_unreviewed,
         )

@@ -105,9 +105,9 @@ def matching_tables(
     """Rows of the results tables that matching fills, by table."""
     matches = pd.DataFrame([vars(match) for match in authorities.matches])
     return {
-        "la_match_candidates": authorities.candidates,
+        "la_match_candidates": authorities.candidates.drop(columns="expected_noise"),
         "la_match_series": authorities.series,
-        "la_matches": matches,
+        "la_matches": matches.drop(columns="expected_noise"),
         "cem_strata": _by_outcome(children, [part.strata for part in children]),
         "matched_shares": _by_outcome(children, [part.matched_shares for part in children]),
         "balance": _by_outcome(children, [part.balance for part in children]),

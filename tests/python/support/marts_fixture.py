@@ -183,7 +183,8 @@ def write_marts(connection: duckdb.DuckDBPyConnection, children: pd.DataFrame, w
     aggregate(connection)
     connection.execute(
         f"create or replace table marts.sample_flow_counts as select '{PROGRAMME}' as programme, '{OUTCOME}' as outcome, "
-        "la_code, 1 as step_no, 'referrals found' as step, cast(null as varchar) as reason, count(*) as n_children "
+        "la_code, 1 as step_no, 'referrals found' as step, cast(null as varchar) as reason, false as is_exclusion, "
+        "count(*) as n_children "
         "from marts.index_events group by la_code"
     )
 
@@ -200,7 +201,9 @@ def aggregate(connection: duckdb.DuckDBPyConnection) -> None:
             where outcomes.is_fully_observed group by all
         )
         select '{PROGRAMME}' as programme, '{OUTCOME}' as outcome, authorities.la_code, quarters.quarter_start,
-            coalesce(cells.n_children, 0) as n_children, cells.sum_value / cells.n_children as mean_value
+            coalesce(cells.n_children, 0) as n_children, cells.sum_value / cells.n_children as mean_value,
+            sqrt(cells.sum_value / cells.n_children * (1 - cells.sum_value / cells.n_children) / (cells.n_children - 1))
+                as standard_error
         from reference.local_authorities as authorities cross join quarters
         left join cells on cells.la_code = authorities.la_code and cells.quarter_start = quarters.quarter_start
         """

@@ -330,3 +330,17 @@ def test_the_fixture_has_candidates_for_every_site(world: Path) -> None:
     _, matching = _match(world)
     assert {match.treated_la_code for match in matching.matches} == set(SITES)
     assert {match.comparator_la_code for match in matching.matches} <= set(OTHERS)
+
+
+def test_expected_noise_is_the_distance_between_authorities_that_differ_by_chance_alone(
+    tmp_path: Path,
+) -> None:
+    """Where all authorities share one true rate, squared distances average to their squared expected noise."""
+    path = write_warehouse(
+        tmp_path / "alike.duckdb",
+        World(seed=12, effect=0.0, authority_sd=0.0, quarter_sd=0.0, children_per_quarter=120),
+    )
+    _, matching = _match(path)
+    rows = matching.candidates[matching.candidates.is_candidate]
+    ratio = (rows.distance**2).sum() / (rows.expected_noise**2).sum()
+    assert ratio == pytest.approx(1.0, abs=0.15)

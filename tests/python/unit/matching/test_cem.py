@@ -125,7 +125,7 @@ def test_a_child_in_two_groups_is_one_row_whose_weight_is_the_sum(world: Path, t
         protocol = read_protocol(backend, PROGRAMME)
         pairs = [(site.la_code, "202", site.go_live_date) for site in protocol.sites[:2]]
         matches = tuple(
-            Match(OUTCOME, treated, treated, comparator, go_live, 0.0, 1, "accepted", False)
+            Match(OUTCOME, treated, treated, comparator, go_live, 0.0, 1, None, "accepted", False)
             for treated, comparator, go_live in pairs
         )
         outcome = protocol.outcome(OUTCOME)
