@@ -511,20 +511,35 @@ def _columns(record: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(record))
 
 
+_SQL_TYPES = {
+    "str": "string",
+    "int": "int64",
+    "float": "float64",
+    "bool": "boolean",
+    "dt.date": "date",
+    "dt.datetime": "timestamp",
+}
+
+
+def _types(record: type[Any]) -> dict[str, str]:
+    return {
+        field.name: _SQL_TYPES[str(field.type).removesuffix(" | None")]
+        for field in dataclasses.fields(record)
+    }
+
+
 def fetch(record: type[R], table: ir.Table, empty: str) -> Part[R]:
     """Rows of an expression as records, ordered by every column so that the page never depends on storage order."""
     columns = _columns(record)
-    rows = table.order_by([table[column] for column in columns]).to_pyarrow().to_pylist()
+    # Seeds may be text in the warehouse: a record's field says what its column is.
+    typed = table.select(**{column: table[column].cast(kind) for column, kind in _types(record).items()})
+    rows = typed.order_by(list(columns)).to_pyarrow().to_pylist()
     return Part(tuple(record(**{column: _plain(row[column]) for column in columns}) for row in rows), empty)
 
 
 def _plain(value: Any) -> Any:
-    """Whole-number decimals (sums) become integers; a not-a-number becomes missing."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if hasattr(value, "as_tuple"):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value
+    """A not-a-number becomes missing."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _programme(source: _Source, programme: str) -> Programme:

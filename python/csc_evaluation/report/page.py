@@ -100,8 +100,8 @@ WORDS_USED = (
         "The change in treated authorities less the change in comparators over the same time.",
     ),
     (
-        "95% interval",
-        "Built so that in repeated studies nineteen in twenty such intervals would hold the true effect.",
+        "Interval (such as 95%)",
+        "Built so that in repeated studies that share of such intervals would hold the true effect.",
     ),
     (
         "Cluster",
