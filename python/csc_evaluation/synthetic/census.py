@@ -142,6 +142,10 @@ class CensusReturn:
     need_plans: NeedPlanRecords
     plans: PlanRecords
     reviews: ReviewRecords
+    n_without_id: int = 0
+    """Children without an id that the file has after the others."""
+    n_impossible_dates: int = 0
+    """Children whose only referral has a date that is none, after those."""
 
 
 @dataclass

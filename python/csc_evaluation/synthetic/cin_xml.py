@@ -13,7 +13,7 @@ from csc_evaluation.synthetic.census import CensusReturn
 
 SOFTWARE = (("CareFile", "7.2.1"), ("ChildTrack", "2023.1"), ("Caseline", "12.0"))
 FIRST_YEAR_OF_SEX = 2025
-_SEX = {"1": "M", "2": "F", "0": "U", "9": "U"}
+SEX_LETTERS = {"1": "M", "2": "F", "0": "U", "9": "U"}
 
 
 def write_census(census: CensusReturn, path: Path) -> None:
@@ -29,7 +29,7 @@ def write_census(census: CensusReturn, path: Path) -> None:
 def census_text(census: CensusReturn) -> str:
     """The whole file as text."""
     code = int(census.la_code)
-    software, release = SOFTWARE[code % len(SOFTWARE)]
+    software, release = software_of(census.la_code)
     year = census.year
     header = (
         '<?xml version="1.0" encoding="utf-8"?>\n<Message>\n<Header><CollectionDetails><Collection>CIN</Collection>'
@@ -40,7 +40,31 @@ def census_text(census: CensusReturn) -> str:
     )
     true, false = ("true", "false") if code % 2 else ("1", "0")
     children = _child_texts(census, _referral_texts(census, true, false))
-    return header + "".join(children) + "</Children>\n</Message>\n"
+    return header + "".join(children) + _unusable_children(census) + "</Children>\n</Message>\n"
+
+
+def software_of(la_code: str) -> tuple[str, str]:
+    """Software and release with which an authority makes its return."""
+    return SOFTWARE[int(la_code) % len(SOFTWARE)]
+
+
+def _unusable_children(census: CensusReturn) -> str:
+    """Children without an id, and children whose referral date is none: what landing must refuse."""
+    year = census.year
+    characteristics = "<ChildCharacteristics><Ethnicity>NOBT</Ethnicity></ChildCharacteristics>"
+    without = (
+        "<Child><ChildIdentifiers><LAchildID></LAchildID></ChildIdentifiers>"
+        f"{characteristics}<CINdetails><CINreferralDate>{year - 1}-07-01</CINreferralDate>"
+        "<ReferralNFA>0</ReferralNFA></CINdetails></Child>\n"
+    ) * census.n_without_id
+    sex = "<Sex>M</Sex>" if year >= FIRST_YEAR_OF_SEX else "<GenderCurrent>1</GenderCurrent>"
+    impossible = "".join(
+        f"<Child><ChildIdentifiers><LAchildID>X{year}{number:04d}</LAchildID>{sex}</ChildIdentifiers>"
+        f"{characteristics}<CINdetails><CINreferralDate>{year - 1}-02-31</CINreferralDate>"
+        "<ReferralNFA>0</ReferralNFA></CINdetails></Child>\n"
+        for number in range(census.n_impossible_dates)
+    )
+    return without + impossible
 
 
 def _element(name: str, values: list[str]) -> list[str]:
@@ -157,7 +181,7 @@ def _child_texts(census: CensusReturn, referrals: list[str]) -> list[str]:
     )
     birth = spell_iso(table.birth)
     if census.year >= FIRST_YEAR_OF_SEX:
-        sexes = [_SEX.get(value, value) for value in table.gender.tolist()]
+        sexes = [SEX_LETTERS.get(value, value) for value in table.gender.tolist()]
         sex = _element("Sex", sexes)
     else:
         sex = _element("GenderCurrent", table.gender.tolist())

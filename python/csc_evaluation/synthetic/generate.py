@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from csc_evaluation.errors import CscError
+from csc_evaluation.pseudonyms import Pseudonymiser, load_key
 from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.authorities import AuthorityGroup, authority_groups, neighbours
 from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.care import CareDetails, detail
 from csc_evaluation.synthetic.casework import Casework, carry_out
-from csc_evaluation.synthetic.census import Identities, census_return, name_children
+from csc_evaluation.synthetic.census import CensusReturn, Identities, census_return, name_children
 from csc_evaluation.synthetic.cin_xml import write_census
 from csc_evaluation.synthetic.config import SynthesisConfig
+from csc_evaluation.synthetic.extracts import Extracts
+from csc_evaluation.synthetic.flaws import returns_per_child, spoil_care, spoil_census
 from csc_evaluation.synthetic.lives import Lives, Trial, simulate
-from csc_evaluation.synthetic.looked_after import care_return, write_csv, write_xml
-from csc_evaluation.synthetic.school import SchoolTables, appears, school_year
+from csc_evaluation.synthetic.looked_after import CareReturn, care_return, write_csv, write_xml
+from csc_evaluation.synthetic.raw_tables import RawTables, check_empty
+from csc_evaluation.synthetic.school import SchoolTables, SchoolYear, appears, school_year
 from csc_evaluation.synthetic.truth import SCHEMA, TRUTH_FILE, truth_folder, truth_of_group
+from csc_evaluation.warehouse import writable
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share (0 to 1) that is done."""
@@ -76,12 +84,15 @@ def synthesise(
     """Write a synthetic England with a known effect.
 
     Args:
-        out: a folder that is not there yet or empty; for the format ``raw`` the path of a warehouse.
+        out: a folder that is not there yet or empty. The truth goes to ``<out>_truth`` beside it; with the format
+            ``raw`` nothing else is written there.
+        warehouse: for the format ``raw``, the warehouse whose empty raw tables are filled.
         overwrite: replace what is there.
         on_progress: called after each group of authorities.
 
     Raises:
-        CscError: the configuration cannot be met, or ``out`` is not empty or cannot be written.
+        CscError: the configuration cannot be met, ``out`` or the raw tables are not empty, or something cannot be
+            written.
 
     Example:
         >>> import tempfile
@@ -96,12 +107,36 @@ def synthesise(
     ring = neighbours(config, calibration)
     out = out.expanduser().absolute()
     truth = truth_folder(out)
+    england = _England(config, calibration, trial, groups, ring, truth, on_progress or _silent)
     try:
+        if config.format == "raw":
+            if warehouse is None:
+                raise CscError("the format raw fills a warehouse; give the path of one.")
+            _prepare(truth, overwrite)
+            return _into_warehouse(england, warehouse, overwrite)
         _prepare(out, overwrite)
         _prepare(truth, overwrite)
-        return _write_all(config, calibration, trial, groups, ring, out, truth, on_progress)
+        sink: _Sink = _ReturnFiles(config, out) if config.format == "returns" else _ExtractFiles(config, out)
+        return england.write(sink, out)
     except OSError as error:
         raise CscError(f"{error.filename or out}: cannot write ({error.strerror or error}).") from error
+
+
+def _silent(step: str, share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def _into_warehouse(england: _England, path: Path, overwrite: bool) -> SynthesisSummary:
+    key, _, _ = load_key(path)
+    with writable(path) as connection:
+        check_empty(connection, path, overwrite=overwrite)
+        sink = _RawRows(england.config, RawTables(connection, Pseudonymiser(key), repr(england.config)))
+        try:
+            return england.write(sink, path)
+        except BaseException:
+            # Rows without a manifest are seen by no model; still, leave the tables as they were found.
+            check_empty(connection, path, overwrite=True)
+            raise
 
 
 def _prepare(folder: Path, overwrite: bool) -> None:
@@ -134,51 +169,177 @@ def is_xml_authority(la_code: str) -> bool:
     return int(la_code) % 16 == 7
 
 
-def _write_all(
-    config: SynthesisConfig,
-    calibration: Calibration,
-    trial: Trial,
-    groups: list[AuthorityGroup],
-    ring: list[AuthorityGroup],
-    out: Path,
-    truth: Path,
-    on_progress: Progress | None,
-) -> SynthesisSummary:
-    (out / "cin").mkdir()
-    tables = SchoolTables(out / "school", config)
-    codes: set[str] = set()
-    n_files = n_index = n_treated = n_redefined = 0
-    counts: dict[str, int] = {}
-    with pq.ParquetWriter(truth / TRUTH_FILE, SCHEMA) as truth_file:
-        for done, group in enumerate(groups, start=1):
-            drawn = draw_group(config, calibration, trial, group, ring)
-            table, check = truth_of_group(config, drawn.lives, drawn.details, trial)
-            truth_file.write_table(table)
-            n_index += check.n_children
-            n_redefined += check.n_redefined
-            n_treated += sum(table["is_treated"].to_pylist())
-            for year in range(config.first_year, config.last_year + 1):
-                for code in group.codes_of_year(year):
-                    codes.add(code)
-                    census = census_return(drawn.lives, drawn.casework, drawn.names, code, year)
-                    write_census(census, out / "cin" / f"cin_{code}_{year}.xml")
-                    care = care_return(
-                        config, calibration, drawn.lives, drawn.details, drawn.names, code, year
+class _Sink(Protocol):
+    """Where returns go."""
+
+    def returns(self, drawn: GroupOfLives, census: CensusReturn, care: CareReturn) -> None:
+        """Take the two returns of an authority and year."""
+
+    def school(self, drawn: GroupOfLives, year: SchoolYear) -> None:
+        """Take the school records of a group and academic year."""
+
+    def group_done(self) -> None:
+        """A group of authorities is complete."""
+
+    def finish(self) -> int:
+        """Everything is complete; returns the number of files or returns written."""
+
+
+class _ReturnFiles:
+    def __init__(self, config: SynthesisConfig, out: Path) -> None:
+        self._out = out
+        (out / "cin").mkdir()
+        self._tables = SchoolTables(out / "school", config)
+        self._n_files = 0
+
+    def returns(self, drawn: GroupOfLives, census: CensusReturn, care: CareReturn) -> None:
+        name = f"{census.la_code}_{census.year}"
+        write_census(census, self._out / "cin" / f"cin_{name}.xml")
+        if is_xml_authority(census.la_code):
+            write_xml(care, self._out / f"ssda903_{name}.xml")
+            self._n_files += 2
+        else:
+            self._n_files += 1 + len(write_csv(care, self._out / f"ssda903_{name}"))
+
+    def school(self, drawn: GroupOfLives, year: SchoolYear) -> None:
+        self._tables.append(year, drawn.names.upn)
+
+    def group_done(self) -> None:
+        pass
+
+    def finish(self) -> int:
+        return self._n_files + len(self._tables.close())
+
+
+class _ExtractFiles:
+    def __init__(self, config: SynthesisConfig, out: Path) -> None:
+        self._extracts = Extracts(out)
+        self._tables = SchoolTables(out / "school", config)
+
+    def returns(self, drawn: GroupOfLives, census: CensusReturn, care: CareReturn) -> None:
+        self._extracts.census(census, drawn.names)
+        self._extracts.care(care, drawn.lives.children, drawn.details.episodes, drawn.lives.care, drawn.names)
+
+    def school(self, drawn: GroupOfLives, year: SchoolYear) -> None:
+        self._tables.append(year, drawn.names.anonymous_pupil)
+
+    def group_done(self) -> None:
+        pass
+
+    def finish(self) -> int:
+        return len(self._extracts.close()) + len(self._tables.close())
+
+
+class _RawRows:
+    def __init__(self, config: SynthesisConfig, tables: RawTables) -> None:
+        self._terms = tuple(config.census_terms)
+        self._tables = tables
+
+    def returns(self, drawn: GroupOfLives, census: CensusReturn, care: CareReturn) -> None:
+        self._tables.census(census)
+        self._tables.care(care)
+
+    def school(self, drawn: GroupOfLives, year: SchoolYear) -> None:
+        self._tables.school(year, drawn.names.upn, self._terms)
+
+    def group_done(self) -> None:
+        self._tables.flush()
+
+    def finish(self) -> int:
+        return self._tables.finish()
+
+
+@dataclass
+class _England:
+    config: SynthesisConfig
+    calibration: Calibration
+    trial: Trial
+    groups: list[AuthorityGroup]
+    ring: list[AuthorityGroup]
+    truth: Path
+    on_progress: Progress
+
+    def write(self, sink: _Sink, out: Path) -> SynthesisSummary:
+        """Draw every group and hand its returns, school records and truth over."""
+        config = self.config
+        codes: set[str] = set()
+        counts: Counter[str] = Counter()
+        unusable: Counter[str] = Counter()
+        n_redefined = 0
+        with pq.ParquetWriter(self.truth / TRUTH_FILE, SCHEMA) as truth_file:
+            for done, group in enumerate(self.groups, start=1):
+                drawn = draw_group(config, self.calibration, self.trial, group, self.ring)
+                table, check = truth_of_group(config, drawn.lives, drawn.details, self.trial)
+                truth_file.write_table(table)
+                n_redefined += check.n_redefined
+                counts["children in the truth"] += check.n_children
+                counts["treated children"] += int(np.sum(table["is_treated"].to_numpy()))
+                codes |= self._returns_of_group(sink, drawn, counts, unusable)
+                pupils = appears(drawn.lives, calendar.year_start(config.first_year))
+                for academic_year in range(config.first_year - 1, config.last_year + 1):
+                    year = school_year(
+                        config, self.calibration, drawn.lives, drawn.casework, academic_year, pupils
                     )
-                    if is_xml_authority(code):
-                        write_xml(care, out / f"ssda903_{code}_{year}.xml")
-                        n_files += 2
-                    else:
-                        n_files += 1 + len(write_csv(care, out / f"ssda903_{code}_{year}"))
-            pupils = appears(drawn.lives, calendar.year_start(config.first_year))
-            for academic_year in range(config.first_year - 1, config.last_year + 1):
-                tables.append(
-                    school_year(config, calibration, drawn.lives, drawn.casework, academic_year, pupils),
-                    drawn.names.upn,
+                    counts["pupils in a school year"] += len(year.child)
+                    sink.school(drawn, year)
+                sink.group_done()
+                self.on_progress(f"authority {group.key}", done / len(self.groups))
+        n_files = sink.finish()
+        return SynthesisSummary(
+            out=out,
+            truth_path=self.truth / TRUTH_FILE,
+            n_authorities=len(codes),
+            n_files=n_files,
+            counts={
+                "authorities": len(codes),
+                "files" if config.format != "raw" else "returns": n_files,
+                **counts,
+            },
+            n_unusable=dict(unusable),
+            n_index_events=counts["children in the truth"],
+            n_treated=counts["treated children"],
+            n_redefined=n_redefined,
+        )
+
+    def _returns_of_group(
+        self, sink: _Sink, drawn: GroupOfLives, counts: Counter[str], unusable: Counter[str]
+    ) -> set[str]:
+        config, group = self.config, drawn.lives.group
+        years = range(config.first_year, config.last_year + 1)
+        codes = sorted({code for year in years for code in group.codes_of_year(year)})
+        n_returns = (
+            {code: returns_per_child(drawn.lives, code, years) for code in codes} if config.messiness else {}
+        )
+        for year in years:
+            for code in group.codes_of_year(year):
+                census = census_return(drawn.lives, drawn.casework, drawn.names, code, year)
+                care = care_return(
+                    config, self.calibration, drawn.lives, drawn.details, drawn.names, code, year
                 )
-            if on_progress is not None:
-                on_progress(f"authority {group.key}", done / len(groups))
-    n_files += len(tables.close())
-    return SynthesisSummary(
-        out, truth / TRUTH_FILE, len(codes), n_files, counts, {}, n_index, n_treated, n_redefined
+                if config.messiness:
+                    census = spoil_census(config, group.key, census, n_returns[code])
+                    care = spoil_care(config, group.key, care)
+                sink.returns(drawn, census, care)
+                _count(census, care, counts, unusable)
+        return set(codes)
+
+
+def _count(census: CensusReturn, care: CareReturn, counts: Counter[str], unusable: Counter[str]) -> None:
+    """Records as landing counts them."""
+    n_junk = census.n_without_id + census.n_impossible_dates
+    counts.update(
+        {
+            "Child": len(census.children) + n_junk,
+            "Disability": len(census.disabilities),
+            "CINdetails": len(census.referrals) + n_junk,
+            "Assessments": len(census.assessments),
+            "AssessmentFactors": len(census.factors),
+            "Section47": len(census.enquiries),
+            "CINPlanDates": len(census.need_plans),
+            "ChildProtectionPlans": len(census.plans),
+            "Reviews": len(census.reviews),
+        }
     )
+    unusable.update({"Child": census.n_without_id, "CINdetails": n_junk, "episodes": care.n_impossible_dates})
+    for name, child in care.children.items():
+        counts[name] += len(child) + (care.n_impossible_dates if name == "episodes" else 0)

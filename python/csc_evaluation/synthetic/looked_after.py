@@ -42,6 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 _OC = 10
 _FIRST_YEAR_OF_LETTERS = 2025
 # In XML a child's identifier and placement have other names, and the modules stand as groups inside CHILD.
+_IMPOSSIBLE_DATE = "31/02/2020"
 _XML_NAMES = {"CHILD": "CHILDID", "PLACE": "PL"}
 _GROUPS = {
     "header": "HEADER", "episodes": "EPISODE", "uasc": "UASC", "reviews": "AREVIEW", "missing": "MISSINGEPISODE",
@@ -58,6 +59,8 @@ class CareReturn:
     year: int
     modules: dict[str, Values]
     children: dict[str, Numbers]
+    n_impossible_dates: int = 0
+    """Episodes with a start that is no date, which the file has after the others."""
 
 
 def care_return(
@@ -277,10 +280,21 @@ def write_csv(care: CareReturn, folder: Path) -> list[str]:
     for name, columns in MODULES.items():
         values = care.modules[name]
         lines = [",".join(row) for row in zip(*(values[column].tolist() for column in columns), strict=True)]
+        if name == "episodes":
+            lines += [_junk_row(care, number) for number in range(care.n_impossible_dates)]
         text = "\n".join([",".join(columns), *lines]) + "\n"
         (folder / f"{name}.csv").write_text(text, encoding="utf-8", newline="\n")
         written.append(f"{name}.csv")
     return written
+
+
+def _junk_row(care: CareReturn, number: int) -> str:
+    """An episode whose start is no date."""
+    values = dict.fromkeys(MODULES["episodes"], "")
+    values.update(
+        CHILD=f"X{care.year}{number:04d}", DECOM=_IMPOSSIBLE_DATE, RNE="S", LS="C2", CIN="N1", PLACE="U6"
+    )
+    return ",".join(values.values())
 
 
 def _element(name: str, value: str) -> str:
@@ -299,7 +313,13 @@ def write_xml(care: CareReturn, path: Path) -> None:
         spelt = [[_element(_XML_NAMES.get(c, c), v) for v in values[c].tolist()] for c in written]
         for child, leaves in zip(care.children[name].tolist(), zip(*spelt, strict=True), strict=True):
             blocks[child].append(f"<{group}>{''.join(leaves)}</{group}>")
-    body = "".join(f"<CHILD>{''.join(parts)}</CHILD>\n" for parts in blocks.values())
+    texts = [f"<CHILD>{''.join(parts)}</CHILD>\n" for parts in blocks.values()]
+    for number in range(care.n_impossible_dates):
+        # In the last child, so that no child is made up.
+        episode = f"<EPISODE><DECOM>{_IMPOSSIBLE_DATE}</DECOM><RNE>S</RNE></EPISODE>"
+        if texts:
+            texts[-1] = texts[-1].replace("</CHILD>\n", f"{episode}</CHILD>\n")
+    body = "".join(texts)
     path.write_text(
         f'<?xml version="1.0" encoding="utf-8"?>\n<EXPSSDA903>\n{body}</EXPSSDA903>\n',
         encoding="utf-8",
