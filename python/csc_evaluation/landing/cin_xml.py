@@ -168,8 +168,7 @@ def land_file(stream: IO[bytes], landing: Landing) -> None:
             )
         reader.child(number, element)
         if number % BATCH_RECORDS == 0:
-            landing.write()
-    landing.write()
+            landing.put_aside()
     reader.note_oddities()
 
 

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from csc_evaluation.errors import CscError, SeedError
-from csc_evaluation.landing.rejects import TableBatch, Tally, write_rejects
+from csc_evaluation.landing.rejects import TableBatch, Tally
 from csc_evaluation.landing.values import CodeReader, DateReader, FlagReader, MonthReader, NumberReader
 from csc_evaluation.project import read_seed_file
 from csc_evaluation.pseudonyms import Pseudonymiser
@@ -107,19 +108,32 @@ class ReturnIdentity:
 
 @dataclass
 class Landing:
-    """One file on its way into the warehouse, inside its transaction."""
+    """One file on its way into the warehouse.
+
+    Attributes:
+        identity: what the file is.
+        record_types: those counted in it.
+        folder: where batches of rows are put aside.
+        on_batch: called after each batch.
+        notes: what a reader should know of the file, gathered on the way.
+    """
 
     identity: ReturnIdentity
-    connection: duckdb.DuckDBPyConnection
+    record_types: tuple[str, ...]
     pseudonymiser: Pseudonymiser
     reference: Reference
-    tally: Tally
+    folder: Path
     on_batch: Callable[[], None]
     notes: list[str] = field(default_factory=list)
     dates: DateReader = field(default_factory=DateReader)
     months: MonthReader = field(default_factory=MonthReader)
     batches: dict[str, TableBatch] = field(default_factory=dict)
+    tally: Tally = field(init=False)
     _readers: dict[tuple[str, str], CodeReader | FlagReader | NumberReader] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refused = TableBatch("rejects", {"return_id": self.identity.return_id}, self.folder)
+        self.tally = Tally(self.record_types, refused)
 
     def batch(self, table: str, **constants: object) -> TableBatch:
         """The waiting rows of a raw table; return id, authority and year are filled in."""
@@ -130,7 +144,7 @@ class Landing:
             else:
                 always["la_code"] = self.identity.la_code
                 always["return_year"] = self.identity.return_year
-            self.batches[table] = TableBatch(table, always | constants)
+            self.batches[table] = TableBatch(table, always | constants, self.folder)
         return self.batches[table]
 
     def code(
@@ -166,9 +180,18 @@ class Landing:
             }
         )
 
-    def write(self) -> None:
-        """Write what waits, and say how far the file has come."""
-        for batch in self.batches.values():
-            batch.write(self.connection)
-        write_rejects(self.connection, self.identity.return_id, self.tally.pending)
+    def put_aside(self) -> None:
+        """Put the waiting rows aside, and say how far the file has come."""
+        for batch in (*self.batches.values(), self.tally.refused):
+            batch.put_aside()
         self.on_batch()
+
+    def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Insert every row of the file, table by table."""
+        for batch in (*self.batches.values(), self.tally.refused):
+            batch.insert(connection)
+
+    def close(self) -> None:
+        """Let go of rows put aside."""
+        for batch in (*self.batches.values(), self.tally.refused):
+            batch.close()

@@ -28,15 +28,19 @@ from csc_evaluation.landing.detect import (
     is_beside_the_point,
     recognise,
 )
-from csc_evaluation.landing.rejects import Tally, write_counts
+from csc_evaluation.landing.rejects import SpillFailed, write_counts
 from csc_evaluation.landing.report import FileOutcome, LandingReport, ReasonCount, Status
 from csc_evaluation.pseudonyms import Pseudonymiser, load_key
 
 OnProgress = Callable[[int, int, Path, int, int], None]
 """Called with the file's index from 0, the number of files, its path, bytes read and bytes in all."""
 
-MEMORY_LIMIT: Final = "512MB"
-"""For the warehouse while landing: rows are written out as they come, so a file's size does not matter."""
+SETTINGS: Final = (
+    "set memory_limit = '128MB'",
+    "set threads = 1",
+    "set preserve_insertion_order = false",
+)
+"""For the warehouse while landing: a file's size must not matter, and one table is filled at a time anyway."""
 
 FIRST_YEAR: Final = 1990
 LAST_YEAR: Final = 2099
@@ -116,7 +120,8 @@ def land(
     outcomes: list[FileOutcome] = []
     warnings: list[str] = []
     with warehouse_module.writable(warehouse) as connection, _steady_memory():
-        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+        for setting in SETTINGS:
+            connection.execute(setting)
         key, key_path, is_new = load_key(warehouse)
         if is_new:
             warnings.append(
@@ -125,7 +130,7 @@ def land(
             )
         pseudonymiser = Pseudonymiser(key)
         manifest.check_key(connection, pseudonymiser, key_path)
-        door = _Door(connection, pseudonymiser, reference, la_code, return_year, reinstate)
+        door = _Door(connection, warehouse.parent, pseudonymiser, reference, la_code, return_year, reinstate)
         for index, source in enumerate(sources):
             tell = _teller(on_progress, index, len(sources), source)
             try:
@@ -189,6 +194,7 @@ class _Door:
     """Lands one source at a time into an open warehouse."""
 
     connection: duckdb.DuckDBPyConnection
+    folder: Path
     pseudonymiser: Pseudonymiser
     reference: Reference
     la_code: str | None
@@ -212,7 +218,7 @@ class _Door:
             )
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
-        except duckdb.Error as error:
+        except (duckdb.Error, SpillFailed) as error:
             _roll_back(self.connection)
             text = str(error).strip().splitlines()
             raise _WarehouseFailed(
@@ -236,22 +242,31 @@ class _Door:
         if standing is not None and (standing.is_current or not self.reinstate):
             return self._unchanged(source, identity, standing)
 
-        self.connection.begin()
-        if standing is not None:
-            manifest.forget(self.connection, identity)
         with source.open() as stream, closing(stream):
             landing = Landing(
                 identity=identity,
-                connection=self.connection,
+                record_types=cin_xml.RECORD_TYPES if known.format == "cin_xml" else identity.modules,
                 pseudonymiser=self.pseudonymiser,
                 reference=self.reference,
-                tally=Tally(_record_types(known, identity)),
-                on_batch=lambda: tell(_position(stream)),
+                folder=self.folder,
+                on_batch=lambda: tell(stream.tell()),
                 notes=notes,
             )
-            _read(stream, known, encoding, landing)
-        if source.signature() != before:
-            raise FileRefused("was changed while it was being read; land it again.")
+            with closing(landing):
+                _read(stream, known, encoding, landing)
+                if source.signature() != before:
+                    raise FileRefused("was changed while it was being read; land it again.")
+                return self._keep(source, landing, facts, is_again=standing is not None)
+
+    def _keep(
+        self, source: Source, landing: Landing, facts: manifest.FileFacts, *, is_again: bool
+    ) -> FileOutcome:
+        """The one transaction of a file that was read to its end."""
+        identity, notes = landing.identity, landing.notes
+        self.connection.begin()
+        if is_again:
+            manifest.forget(self.connection, identity)
+        landing.insert(self.connection)
         counts = landing.tally.counts()
         unlisted = landing.unlisted()
         notes.extend(self._same_child_twice(identity))
@@ -422,10 +437,6 @@ class _Door:
         return [f"{n_twice} {who} more than once in this file; every record is kept"]
 
 
-def _record_types(known: Recognised, identity: ReturnIdentity) -> tuple[str, ...]:
-    return cin_xml.RECORD_TYPES if known.format == "cin_xml" else identity.modules
-
-
 def _read(stream: IO[bytes], known: Recognised, encoding: str, landing: Landing) -> None:
     if known.format == "cin_xml":
         cin_xml.land_file(stream, landing)
@@ -437,10 +448,6 @@ def _read(stream: IO[bytes], known: Recognised, encoding: str, landing: Landing)
         school.land_file(stream, known.header, encoding, known.table, landing)
     else:
         raise AssertionError(known)
-
-
-def _position(stream: IO[bytes]) -> int:
-    return 0 if stream.closed else stream.tell()
 
 
 def _digest(source: Source) -> tuple[str, str]:

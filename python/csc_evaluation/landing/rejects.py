@@ -7,13 +7,16 @@ value itself.
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.ipc
 
 from csc_evaluation import schema
 
@@ -25,7 +28,7 @@ _ARROW_TYPES: Final = {
     "integer": pa.int32(),
     "bigint": pa.int64(),
     "boolean": pa.bool_(),
-    "date": pa.int32(),
+    "date": pa.date32(),
 }
 
 
@@ -52,22 +55,21 @@ class Reject:
 class Tally:
     """Counts of one file, its refused records and its codes outside the lists."""
 
-    def __init__(self, record_types: Sequence[str]) -> None:
+    def __init__(self, record_types: Sequence[str], refused: TableBatch) -> None:
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
-        self.pending: list[Reject] = []
+        self.refused = refused
         self.reasons: Counter[tuple[str, str, str]] = Counter()
         self.examples: list[Reject] = []
         self._record_types = record_types
 
     def reject(self, record_type: str, record_path: str, field_name: str, reason: str) -> None:
         """Refuse one record."""
-        refused = Reject(record_type, record_path, field_name, reason)
         self.rejected[record_type] += 1
         self.reasons[(record_type, field_name, reason)] += 1
-        self.pending.append(refused)
+        self.refused.rows.append((record_type, record_path, field_name, reason))
         if len(self.examples) < MAX_EXAMPLES:
-            self.examples.append(refused)
+            self.examples.append(Reject(record_type, record_path, field_name, reason))
 
     def counts(self) -> tuple[RecordCount, ...]:
         """One row per record type of the collection, those without records included."""
@@ -79,64 +81,104 @@ class Tally:
         )
 
 
-@dataclass
+class SpillFailed(Exception):
+    """Rows waiting to be inserted could not be put aside on disk."""
+
+
 class TableBatch:
-    """Rows of one raw table, written to the warehouse as Arrow batches."""
+    """Rows of one raw table on their way: gathered, put aside in batches, inserted in one statement at the end.
 
-    table: str
-    constants: Mapping[str, Any]
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    The warehouse keeps what a transaction has inserted in memory until a row group is full, for each table, so
+    inserting batch by batch into all tables at once would need memory that grows with the file. Batches are put
+    aside instead, in a file without a name that ends with the process, and then each table is filled in turn.
+    Only pseudonyms, months and codes ever get here. A file of one batch is inserted from memory.
 
-    def __post_init__(self) -> None:
-        definition = dict(column.split()[:2] for column in schema.RAW_TABLES[self.table].split(", "))
-        self._columns = [name for name in definition if name not in self.constants]
-        self._types = [definition[name] for name in self._columns]
+    Args:
+        table: name in the schema ``raw``.
+        constants: columns with the same value in every row.
+        folder: where to put batches aside.
+    """
 
-    def write(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Insert the waiting rows and forget them."""
+    def __init__(self, table: str, constants: Mapping[str, Any], folder: Path) -> None:
+        self.table = table
+        self.constants = constants
+        self.rows: list[tuple[Any, ...]] = []
+        definition = dict(column.split()[:2] for column in schema.RAW_TABLES[table].split(", "))
+        columns = {name: kind for name, kind in definition.items() if name not in constants}
+        self._schema = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._writer: pa.ipc.RecordBatchStreamWriter | None = None
+
+    def put_aside(self) -> None:
+        """Move the waiting rows to disk.
+
+        Raises:
+            SpillFailed: the folder cannot be written or the disk is full.
+        """
         if not self.rows:
             return
-        arrays = []
-        for values, kind in zip(zip(*self.rows, strict=True), self._types, strict=True):
-            array = pa.array(values, _ARROW_TYPES[kind])
-            arrays.append(array.view(pa.date32()) if kind == "date" else array)
-        insert_arrow(
-            connection,
-            self.table,
-            pa.Table.from_arrays(arrays, names=self._columns),
-            constants=self.constants,
-        )
+        try:
+            if self._writer is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by close()
+                self._writer = pa.ipc.new_stream(
+                    self._file, self._schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+                )
+            self._writer.write_batch(self._waiting())
+        except OSError as error:
+            raise SpillFailed(error.strerror or str(error)) from error
         self.rows.clear()
 
+    def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Insert every row, in the order in which they came.
 
-def insert_arrow(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    data: pa.Table,
-    *,
-    constants: Mapping[str, Any],
-) -> None:
-    """Append an Arrow table to ``raw.<table>``, with the same constants in every row."""
-    columns = ", ".join([*constants, *data.column_names])
-    marks = ", ".join(["?"] * len(constants) + [f'"{name}"' for name in data.column_names])
-    connection.register("landing_batch", data)
-    try:
-        connection.execute(
-            f"insert into raw.{table} ({columns}) select {marks} from landing_batch", list(constants.values())
-        )
-    finally:
-        connection.unregister("landing_batch")
+        Raises:
+            SpillFailed: the folder cannot be written or the disk is full.
+        """
+        if self._writer is None or self._file is None:
+            if self.rows:
+                self._insert(connection, pa.Table.from_batches([self._waiting()]))
+                self.rows.clear()
+            return
+        self.put_aside()
+        try:
+            self._writer.close()
+            self._file.flush()
+            self._file.seek(0)
+        except OSError as error:
+            raise SpillFailed(error.strerror or str(error)) from error
+        with pa.ipc.open_stream(self._file) as reader:
+            self._insert(connection, reader)
+        self.close()
 
+    def close(self) -> None:
+        """Let go of what was put aside."""
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
 
-def write_rejects(connection: duckdb.DuckDBPyConnection, return_id: str, rejects: list[Reject]) -> None:
-    """Insert refused records and empty the list."""
-    if rejects:
-        names = ("record_type", "record_path", "field", "reason")
-        data = pa.table(
-            {name: pa.array([getattr(row, name) for row in rejects], pa.string()) for name in names}
-        )
-        insert_arrow(connection, "rejects", data, constants={"return_id": return_id})
-        rejects.clear()
+    def _waiting(self) -> pa.RecordBatch:
+        arrays = []
+        for values, field in zip(zip(*self.rows, strict=True), self._schema, strict=True):
+            if pa.types.is_date32(field.type):
+                arrays.append(pa.array(values, pa.int32()).view(pa.date32()))
+            else:
+                arrays.append(pa.array(values, field.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _insert(
+        self, connection: duckdb.DuckDBPyConnection, rows: pa.Table | pa.ipc.RecordBatchReader
+    ) -> None:
+        columns = ", ".join([*self.constants, *self._schema.names])
+        marks = ", ".join(["?"] * len(self.constants) + [f'"{name}"' for name in self._schema.names])
+        connection.register("landing_batch", rows)
+        try:
+            connection.execute(
+                f"insert into raw.{self.table} ({columns}) select {marks} from landing_batch",
+                list(self.constants.values()),
+            )
+        finally:
+            connection.unregister("landing_batch")
 
 
 def write_counts(

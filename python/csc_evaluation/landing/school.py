@@ -201,7 +201,6 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, table: SchoolTab
     pupil_hash = landing.pseudonymiser.pupil
     accepted = landing.tally.accepted
     width = len(header.columns)
-    number = 0
     for number, (line, row) in enumerate(rows(stream, header, encoding), start=1):
         if len(row) < width or any(cell.strip() for cell in row[width:]):
             landing.tally.reject(
@@ -221,5 +220,4 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, table: SchoolTab
             )
         )
         if number % _BATCH_ROWS == 0:
-            landing.write()
-    landing.write()
+            landing.put_aside()

@@ -51,5 +51,4 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, module: Module, 
         else:
             reader.record(dict(zip(names, row, strict=False)), path)
         if reader.n_records % BATCH_RECORDS == 0:
-            landing.write()
-    landing.write()
+            landing.put_aside()

@@ -38,8 +38,7 @@ def land_file(stream: IO[bytes], landing: Landing) -> None:
             raise FileRefused(f"has a CHILD element that is not directly below its root (the {number}th).")
         reader.child(number, element)
         if number % BATCH_RECORDS == 0:
-            landing.write()
-    landing.write()
+            landing.put_aside()
     reader.note_oddities()
 
 
