@@ -1,8 +1,9 @@
 -- One row per episode of care, with the number of the series it belongs to: a period of being looked after, or a series
 -- of short breaks, which are counted apart. A series goes from reason-new-episode S to a reason-ceased other than X1,
 -- and a gap over the allowed days also starts a new one. An episode without an end, or with one after the next episode
--- started, ends where the next one starts, and is flagged (definitions, section 3). What happens on one day cannot
--- start two series.
+-- started, ends where the next one starts, and is flagged (definitions, section 3). A gap is counted from the latest end
+-- that any earlier episode states, so that an overlap never looks like one. What happens on one day cannot start two
+-- series.
 
 with
 episodes as (
@@ -61,6 +62,7 @@ episodes_cut as (
 
     select
         *,
+        coalesce(episode_end, next_episode_start) as stated_until,
         case
             when episode_end is null or episode_end > next_episode_start then coalesce(next_episode_start, episode_end)
             else episode_end
@@ -73,10 +75,11 @@ episodes_with_previous as (
 
     select
         *,
-        lag(episode_until) over (
+        max(stated_until) over (
             partition by la_code, child_id, is_short_break
             order by episode_start, place_in_day
-        ) as previous_episode_until,
+            rows between unbounded preceding and 1 preceding
+        ) as latest_earlier_end,
         lag(is_end_code) over (
             partition by la_code, child_id, is_short_break
             order by episode_start, place_in_day
@@ -90,12 +93,12 @@ episodes_that_start_series as (
     select
         episodes_with_previous.*,
         case
-            when episodes_with_previous.previous_episode_until is null then 1
+            when episodes_with_previous.latest_earlier_end is null then 1
             when episodes_with_previous.is_start_code then 1
             when episodes_with_previous.is_previous_end_code then 1
             when
                 {{ days_between(
-                    'episodes_with_previous.previous_episode_until', 'episodes_with_previous.episode_start'
+                    'episodes_with_previous.latest_earlier_end', 'episodes_with_previous.episode_start'
                 ) }} > gap_rule.care_gap_days_max
                 then 1
             else 0
@@ -137,6 +140,7 @@ final as (
         episode_start,
         place_in_day,
         episode_end,
+        stated_until,
         episode_until,
         episode_until is distinct from episode_end as is_end_inferred,
         is_end_before_start,

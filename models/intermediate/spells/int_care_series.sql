@@ -1,5 +1,6 @@
--- One row per series of episodes: a period of being looked after, or a series of short breaks. Open where its last
--- episode has no end in the latest return that carries it; then cut at the end of that return. Left-truncated where its
+-- One row per series of episodes: a period of being looked after, or a series of short breaks. It ends with the latest
+-- end among its episodes, and where the next series starts at the latest; open where its last episode has no end in the
+-- latest return that carries it, then cut at the end of that return. Left-truncated where its
 -- first episode is not a start (S) and began before the authority's first landed return, so that the true start is not
 -- in the data (definitions, section 3).
 
@@ -51,7 +52,10 @@ series as (
         is_short_break,
         series_no,
         min(episode_start) as series_start,
-        max(case when place_from_end = 1 then episode_until end) as series_end,
+        case
+            when bool_or(place_from_end = 1 and episode_until is null) then null
+            else max(stated_until)
+        end as latest_end,
         max(case when place_from_end = 1 then last_return_year end) as last_return_year,
         min(first_return_year) as first_return_year,
         bool_or(place_from_start = 1 and is_start_code) as is_start_code,
@@ -66,6 +70,20 @@ series as (
         cast(sum(case when is_end_inferred then 1 else 0 end) as integer) as n_ends_inferred
     from episodes_placed
     group by la_code, child_id, is_short_break, series_no
+
+),
+
+series_cut as (
+
+    select
+        *,
+        least(
+            latest_end,
+            coalesce(
+                lead(series_start) over (partition by la_code, child_id, is_short_break order by series_no), latest_end
+            )
+        ) as series_end
+    from series
 
 ),
 
@@ -102,7 +120,7 @@ final as (
         series.n_ends_inferred,
         series.first_return_year,
         series.last_return_year
-    from series
+    from series_cut as series
     left join first_returns on series.la_code = first_returns.la_code
 
 )
