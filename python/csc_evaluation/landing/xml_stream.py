@@ -64,13 +64,7 @@ def root_name(stream: IO[bytes]) -> str:
 
 _EXPORT_AGAIN: Final = "export it again from the case management system."
 _TRUNCATED: Final = frozenset(
-    {
-        "ERR_TAG_NOT_FINISHED",
-        "ERR_DOCUMENT_END",
-        "ERR_DOCUMENT_EMPTY",
-        "ERR_GT_REQUIRED",
-        "ERR_LTSLASH_REQUIRED",
-    }
+    {"ERR_TAG_NOT_FINISHED", "ERR_DOCUMENT_EMPTY", "ERR_GT_REQUIRED", "ERR_LTSLASH_REQUIRED"}
 )
 
 
@@ -82,18 +76,18 @@ def elements(
     Raises:
         FileRefused: the document is cut short or not well formed.
     """
+    context = etree.iterparse(
+        stream,
+        events=events,
+        tag=[f"{{*}}{name}" for name in names],
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+    )
     try:
-        context = etree.iterparse(
-            stream,
-            events=events,
-            tag=[f"{{*}}{name}" for name in names],
-            remove_comments=True,
-            remove_pis=True,
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-        )
         for event, element in context:
             yield element
             if event == "end":
@@ -103,18 +97,22 @@ def elements(
                     while element.getprevious() is not None:
                         del parent[0]
     except etree.XMLSyntaxError as error:
-        raise FileRefused(_explain(error)) from None
+        raise FileRefused(_explain(error, context)) from None
 
 
-def _explain(error: etree.XMLSyntaxError) -> str:
+def _explain(error: etree.XMLSyntaxError, context: etree.iterparse) -> str:
     # The parser's own message can quote the document, so only its kind and line are passed on.
-    code = getattr(error, "code", 0)
-    kind = etree.ErrorTypes._getName(code) if code else ""
-    line = error.lineno or 0
+    kind, line = "", error.lineno or 0
+    for entry in context.error_log.filter_from_fatals():
+        kind, line = entry.type_name, entry.line
+        break
+    where = f" (line {line})" if line else ""
     if kind in _TRUNCATED:
-        return f"is cut short or has an element that never closes (line {line}); {_EXPORT_AGAIN}"
-    if kind in {"ERR_UNDECLARED_ENTITY", "WAR_UNDECLARED_ENTITY"}:
-        return f"refers to an entity that nothing declares (line {line}); {_EXPORT_AGAIN}"
+        return f"is cut short or has an element that never closes{where}; {_EXPORT_AGAIN}"
+    if kind == "ERR_DOCUMENT_END":
+        return f"goes on after its last element has closed{where}; {_EXPORT_AGAIN}"
+    if kind == "ERR_UNDECLARED_ENTITY":
+        return f"refers to an entity that nothing declares{where}; {_EXPORT_AGAIN}"
     if kind in {"ERR_INVALID_ENCODING", "ERR_INVALID_CHAR", "ERR_UNSUPPORTED_ENCODING"}:
-        return f"holds bytes that are not text in its declared encoding (line {line}); {_EXPORT_AGAIN}"
-    return f"is not well-formed XML (line {line}); {_EXPORT_AGAIN}"
+        return f"holds bytes that are not text in its declared encoding{where}; {_EXPORT_AGAIN}"
+    return f"is not well-formed XML{where}; {_EXPORT_AGAIN}"

@@ -36,7 +36,12 @@ def test_lands_every_record_type_with_its_values(files: Path, warehouse: Path) -
         cin_cp_plan("2019-10-09", "2020-01-31", "2019-12-20"),
         nfa="true",
     )
-    child = cin_child("C1", referral, upn="<UPN>A123456789012</UPN><FormerUPN>B123456789012</FormerUPN>", disabilities=("HAND", "HEAR"))
+    child = cin_child(
+        "C1",
+        referral,
+        upn="<UPN>A123456789012</UPN><FormerUPN>B123456789012</FormerUPN>",
+        disabilities=("HAND", "HEAR"),
+    )
     outcome = land_one(write(files, "census.xml", cin_xml(child)), warehouse)
     assert outcome.status == "landed"
     assert counts(outcome) == {
@@ -58,11 +63,16 @@ def test_lands_every_record_type_with_its_values(files: Path, warehouse: Path) -
     assert query(warehouse, "select * exclude (return_id, child_id) from raw.cin_referrals") == [
         ("335", 2020, 1, 1, date(2019, 9, 2), "1A", "N1", date(2020, 1, 31), "RC1", date(2019, 10, 9), True)
     ]
-    assert query(warehouse, "select factor_code from raw.cin_assessment_factors order by 1") == [("2B",), ("3A",)]
+    assert query(warehouse, "select factor_code from raw.cin_assessment_factors order by 1") == [
+        ("2B",),
+        ("3A",),
+    ]
     assert query(warehouse, "select * exclude (return_id, child_id) from raw.cin_section47") == [
         ("335", 2020, 1, 1, 1, date(2019, 9, 20), date(2019, 10, 11), date(2019, 10, 9), False)
     ]
-    assert query(warehouse, "select plan_start, plan_end from raw.cin_plans") == [(date(2019, 9, 10), date(2019, 10, 9))]
+    assert query(warehouse, "select plan_start, plan_end from raw.cin_plans") == [
+        (date(2019, 9, 10), date(2019, 10, 9))
+    ]
     assert query(
         warehouse,
         "select plan_start, plan_end, initial_category_code, latest_category_code, n_previous_plans from raw.cin_cp_plans",
@@ -89,7 +99,9 @@ def test_sets_aside_namespaces_mark_comments_and_stray_text(files: Path, warehou
         cin_child("C1", cin_referral("2019-<!-- split -->09-02", cin_assessment("2019-09-03", "2A"))),
         root='<Message xmlns="urn:any"><?tool one?>',
     )
-    text = text.replace("</GenderCurrent>", "</GenderCurrent>GenderCurrent").replace("<Children>", "<Children>stray")
+    text = text.replace("</GenderCurrent>", "</GenderCurrent>GenderCurrent").replace(
+        "<Children>", "<Children>stray"
+    )
     marked = b"\xef\xbb\xbf" + b'<?xml version="1.0" encoding="utf-8"?>\n' + text.encode()
     outcome = land_one(write(files, "c.xml", marked), warehouse)
     assert outcome.status == "landed"
@@ -146,17 +158,79 @@ def test_lands_every_census_year_with_its_own_code_list(files: Path, warehouse: 
 @pytest.mark.parametrize(
     ("record", "record_type", "field", "n_parents_rejected"),
     [
-        (cin_child("", cin_referral("2019-09-02", cin_assessment("2019-09-03", "2A"))), "Child", "LAchildID", 3),
-        (cin_child("C1", cin_referral(), birth="<PersonBirthDate>2015-02-30</PersonBirthDate>"), "Child", "PersonBirthDate", 1),
-        (cin_child("C1", cin_referral("31/02/2020", cin_cp_plan("2020-03-01", "", "2020-03-20"))), "CINdetails", "CINreferralDate", 2),
+        (
+            cin_child("", cin_referral("2019-09-02", cin_assessment("2019-09-03", "2A"))),
+            "Child",
+            "LAchildID",
+            3,
+        ),
+        (
+            cin_child("C1", cin_referral(), birth="<PersonBirthDate>2015-02-30</PersonBirthDate>"),
+            "Child",
+            "PersonBirthDate",
+            1,
+        ),
+        (
+            cin_child("C1", cin_referral("31/02/2020", cin_cp_plan("2020-03-01", "", "2020-03-20"))),
+            "CINdetails",
+            "CINreferralDate",
+            2,
+        ),
         (cin_child("C1", cin_referral("")), "CINdetails", "CINreferralDate", 0),
-        (cin_child("C1", cin_referral("2019-09-02", "<CINclosureDate>2020-02-30</CINclosureDate>")), "CINdetails", "CINclosureDate", 0),
-        (cin_child("C1", cin_referral("2019-09-02", cin_assessment("2019-09-31", "2A", "2B"))), "Assessments", "AssessmentActualStartDate", 2),
-        (cin_child("C1", cin_referral("2019-09-02", cin_assessment("2019-09-03", ""))), "AssessmentFactors", "AssessmentFactors", 0),
-        (cin_child("C1", cin_referral("2019-09-02", "<Section47><S47ActualStartDate>x</S47ActualStartDate></Section47>")), "Section47", "S47ActualStartDate", 0),
-        (cin_child("C1", cin_referral("2019-09-02", "<CINPlanDates><CINPlanEndDate>2019-09-10</CINPlanEndDate></CINPlanDates>")), "CINPlanDates", "CINPlanStartDate", 0),
-        (cin_child("C1", cin_referral("2019-09-02", cin_cp_plan("2019-10-10", "2019-10-09", "2019-12-01"))), "ChildProtectionPlans", "CPPendDate", 1),
-        (cin_child("C1", cin_referral("2019-09-02", cin_cp_plan("2019-10-10", "", "2019-13-01"))), "Reviews", "CPPreviewDate", 0),
+        (
+            cin_child("C1", cin_referral("2019-09-02", "<CINclosureDate>2020-02-30</CINclosureDate>")),
+            "CINdetails",
+            "CINclosureDate",
+            0,
+        ),
+        (
+            cin_child("C1", cin_referral("2019-09-02", cin_assessment("2019-09-31", "2A", "2B"))),
+            "Assessments",
+            "AssessmentActualStartDate",
+            2,
+        ),
+        (
+            cin_child("C1", cin_referral("2019-09-02", cin_assessment("2019-09-03", ""))),
+            "AssessmentFactors",
+            "AssessmentFactors",
+            0,
+        ),
+        (
+            cin_child(
+                "C1",
+                cin_referral(
+                    "2019-09-02", "<Section47><S47ActualStartDate>x</S47ActualStartDate></Section47>"
+                ),
+            ),
+            "Section47",
+            "S47ActualStartDate",
+            0,
+        ),
+        (
+            cin_child(
+                "C1",
+                cin_referral(
+                    "2019-09-02", "<CINPlanDates><CINPlanEndDate>2019-09-10</CINPlanEndDate></CINPlanDates>"
+                ),
+            ),
+            "CINPlanDates",
+            "CINPlanStartDate",
+            0,
+        ),
+        (
+            cin_child(
+                "C1", cin_referral("2019-09-02", cin_cp_plan("2019-10-10", "2019-10-09", "2019-12-01"))
+            ),
+            "ChildProtectionPlans",
+            "CPPendDate",
+            1,
+        ),
+        (
+            cin_child("C1", cin_referral("2019-09-02", cin_cp_plan("2019-10-10", "", "2019-13-01"))),
+            "Reviews",
+            "CPPreviewDate",
+            0,
+        ),
         (cin_child("C1", cin_referral(), disabilities=(" ",)), "Disability", "Disability", 0),
     ],
 )
@@ -175,7 +249,9 @@ def test_refuses_a_record_that_cannot_be_used_with_all_inside_it(
     assert query(warehouse, "select n_found, n_accepted, n_rejected from raw.returns") == [
         (outcome.n_found, outcome.n_accepted, outcome.n_rejected)
     ]
-    assert query(warehouse, "select count(*) from raw.return_counts where n_found <> n_accepted + n_rejected") == [(0,)]
+    assert query(
+        warehouse, "select count(*) from raw.return_counts where n_found <> n_accepted + n_rejected"
+    ) == [(0,)]
     assert counts(outcome)["Child"][1] >= 1
 
 
@@ -204,9 +280,13 @@ def test_refuses_a_referral_nine_months_before_birth_or_over_25_years_after_it(
 
 
 def test_keeps_an_expected_birth_as_such(files: Path, warehouse: Path) -> None:
-    child = cin_child("C1", cin_referral(), birth="<ExpectedPersonBirthDate>2020-02-14</ExpectedPersonBirthDate>")
+    child = cin_child(
+        "C1", cin_referral(), birth="<ExpectedPersonBirthDate>2020-02-14</ExpectedPersonBirthDate>"
+    )
     land_one(write(files, "c.xml", cin_xml(child)), warehouse)
-    assert query(warehouse, "select birth_month, is_expected_birth from raw.cin_children") == [(date(2020, 2, 1), True)]
+    assert query(warehouse, "select birth_month, is_expected_birth from raw.cin_children") == [
+        (date(2020, 2, 1), True)
+    ]
 
 
 def test_keeps_a_closure_before_the_referral_for_the_warehouse_to_judge(files: Path, warehouse: Path) -> None:
@@ -215,27 +295,41 @@ def test_keeps_a_closure_before_the_referral_for_the_warehouse_to_judge(files: P
 
 
 def test_keeps_both_records_of_a_child_that_stands_twice_and_says_so(files: Path, warehouse: Path) -> None:
-    text = cin_xml(cin_child("C1", cin_referral()), cin_child(" C1 ", cin_referral("2019-11-01")), cin_child("C2", cin_referral()))
+    text = cin_xml(
+        cin_child("C1", cin_referral()),
+        cin_child(" C1 ", cin_referral("2019-11-01")),
+        cin_child("C2", cin_referral()),
+    )
     outcome = land_one(write(files, "c.xml", text), warehouse)
     assert counts(outcome)["Child"] == (3, 3, 0)
     assert counts(outcome)["CINdetails"] == (3, 3, 0)
     assert outcome.notes == ("1 child stands more than once in this file; every record is kept",)
-    assert query(warehouse, "select count(distinct child_id), max(child_no) from raw.cin_children") == [(2, 3)]
+    assert query(warehouse, "select count(distinct child_id), max(child_no) from raw.cin_children") == [
+        (2, 3)
+    ]
 
 
 def test_reports_a_code_outside_its_list_and_keeps_it(files: Path, warehouse: Path) -> None:
-    child = cin_child("C1", cin_referral("2019-09-02", cin_assessment("2019-09-03", "99Z", "2A")), ethnicity="Mill Lane")
+    child = cin_child(
+        "C1", cin_referral("2019-09-02", cin_assessment("2019-09-03", "99Z", "2A")), ethnicity="Mill Lane"
+    )
     outcome = land_one(write(files, "c.xml", cin_xml(child)), warehouse)
     assert set(outcome.unlisted) == {
         ("AssessmentFactors", "AssessmentFactors", "99Z", 1),
         ("Child", "Ethnicity", "INVALID", 1),
     }
-    assert query(warehouse, "select count(*) from raw.cin_assessment_factors where factor_code = '99Z'") == [(1,)]
-    assert query(warehouse, "select record_type, field, code, n_records from raw.unlisted_codes order by 1") == sorted(outcome.unlisted)
+    assert query(warehouse, "select count(*) from raw.cin_assessment_factors where factor_code = '99Z'") == [
+        (1,)
+    ]
+    assert query(
+        warehouse, "select record_type, field, code, n_records from raw.unlisted_codes order by 1"
+    ) == sorted(outcome.unlisted)
 
 
 def test_names_the_elements_that_no_census_has(files: Path, warehouse: Path) -> None:
-    child = cin_child("C1", cin_referral("2019-09-02", "<Mood>good</Mood>")).replace("</Child>", "<Extra/></Child>")
+    child = cin_child("C1", cin_referral("2019-09-02", "<Mood>good</Mood>")).replace(
+        "</Child>", "<Extra/></Child>"
+    )
     outcome = land_one(write(files, "c.xml", cin_xml(child)), warehouse)
     assert outcome.status == "landed"
     assert outcome.notes == ("elements that the census does not have, set aside: Extra (1), Mood (1)",)
@@ -266,7 +360,9 @@ def test_lands_more_children_than_one_batch_holds(
     monkeypatch.setattr("csc_evaluation.landing.cin_xml.BATCH_RECORDS", 7)
     path = write(files, "c.xml", cin_xml(*(cin_child(f"C{n}", cin_referral()) for n in range(50))))
     told: list[int] = []
-    report = land([path], warehouse=warehouse, on_progress=lambda index, n, file, done, size: told.append(done))
+    report = land(
+        [path], warehouse=warehouse, on_progress=lambda index, n, file, done, size: told.append(done)
+    )
     assert counts(report)["Child"] == (50, 50, 0)
     assert query(warehouse, "select count(distinct child_id), count(*) from raw.cin_referrals") == [(50, 50)]
     assert told[0] == 0

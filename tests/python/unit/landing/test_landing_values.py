@@ -80,7 +80,18 @@ def test_blank_is_missing_and_not_impossible() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["SW1A 1AA", "SW1A1AA", "LEEDS LS1 1UR", "A123456789012", "17052015", "Jo", "", "é", "N-1", "TOOLONGACODE"],
+    [
+        "SW1A 1AA",
+        "SW1A1AA",
+        "LEEDS LS1 1UR",
+        "A123456789012",
+        "17052015",
+        "Jo",
+        "",
+        "é",
+        "N-1",
+        "TOOLONGACODE",
+    ],
 )
 def test_stores_invalid_in_place_of_what_may_be_personal(text: str) -> None:
     reader = CodeReader(frozenset({"N1"}))
@@ -108,13 +119,27 @@ def test_reads_flags_and_counts_what_is_none() -> None:
 
 def test_reads_whole_numbers_only() -> None:
     reader = NumberReader()
-    assert [reader(text) for text in ("12", "12.0", " 3 ", "", "-1", "1.5", "many")] == [12, 12, 3, None, None, None, None]
+    assert [reader(text) for text in ("12", "12.0", " 3 ", "", "-1", "1.5", "many")] == [
+        12,
+        12,
+        3,
+        None,
+        None,
+        None,
+        None,
+    ]
     assert reader.unlisted == {"INVALID": 3}
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("A123456789012", True), ("a12345678901b", True), ("UN1", False), ("A12345678901", False), ("1234567890123", False)],
+    [
+        ("A123456789012", True),
+        ("a12345678901b", True),
+        ("UN1", False),
+        ("A12345678901", False),
+        ("1234567890123", False),
+    ],
 )
 def test_hashes_only_what_has_the_form_of_a_pupil_number(text: str, expected: bool) -> None:
     assert (read_upn(text) is not None) == expected
