@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import duckdb
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -178,8 +181,7 @@ def synthesise(
     target = out_folder or warehouse_file.with_name(warehouse_file.stem + "_synthetic")
     with _progress() as progress:
         summary = make(config, target, warehouse=warehouse_file, overwrite=overwrite, on_progress=progress)
-    table = Table("written", "number", title="Synthetic England", title_justify="left")
-    table.columns[1].justify = "right"
+    table = _table("Synthetic England", "written", "number", right=(1,))
     for name, number in summary.counts.items():
         table.add_row(name, f"{number:,}")
     out.print(table)
@@ -330,8 +332,8 @@ def _points(value: float | None) -> str:
 
 def _print_matches(path: Path, run_id: str) -> None:
     query = """
-        select m.outcome, t.la_name, c.la_name, m.distance, m.distance_rank,
-            case when m.is_unreviewed then 'unreviewed' else m.decision end
+        select m.outcome, coalesce(t.la_name, m.treated_la_code), coalesce(c.la_name, m.comparator_la_code),
+            m.distance, m.distance_rank, m.decision
         from results.la_matches as m
         left join reference.local_authorities as t on t.la_code = m.treated_la_code
         left join reference.local_authorities as c on c.la_code = m.comparator_la_code
@@ -339,74 +341,58 @@ def _print_matches(path: Path, run_id: str) -> None:
     """
     with warehouse_module.readable(path) as connection:
         rows = connection.execute(query, [run_id]).fetchall()
-    table = Table(
-        "outcome",
-        "authority",
-        "comparator",
-        "distance",
-        "rank",
-        "review",
-        title="Matches",
-        title_justify="left",
-    )
-    for outcome, treated, comparator, distance, rank, review in rows:
-        table.add_row(outcome, treated, comparator, f"{distance:.3f}", str(rank), review)
-    out.print(table)
+    for outcome, pairs in groupby(rows, key=itemgetter(0)):
+        table = _table(
+            f"Matches on trends, {outcome}",
+            "authority",
+            "comparator",
+            "distance",
+            "rank",
+            "decision",
+            right=(2, 3),
+        )
+        for _, treated, comparator, distance, rank, decision in pairs:
+            table.add_row(treated, comparator, f"{distance:.3f}", str(rank), decision)
+        out.print(table)
 
 
 def _print_estimates(path: Path, report: RunReport) -> None:
     query = """
-        select outcome, specification, inference, estimate, std_error, df, p_value, ci_low, ci_high,
-            n_children, n_clusters, is_headline
+        select outcome, specification, n_children, n_clusters, n_treated_clusters, inference, is_headline,
+            estimate, std_error, df, p_value, ci_low, ci_high
         from results.estimates where run_id = ? and term = 'treated'
         order by outcome, specification, is_headline desc, inference
     """
     with warehouse_module.readable(path) as connection:
         rows = connection.execute(query, [report.run_id]).fetchall()
-    table = Table(
-        "outcome",
-        "specification",
-        "inference",
-        "estimate (pp)",
-        "s.e.",
-        "df",
-        "p",
-        "95% interval",
-        "children",
-        "clusters",
-        title="Effect of the programme (headline marked *)",
-        title_justify="left",
-    )
-    for (
-        outcome,
-        specification,
-        inference,
-        value,
-        error,
-        df,
-        p,
-        low,
-        high,
-        n_children,
-        n_clusters,
-        headline,
-    ) in rows:
-        table.add_row(
-            outcome,
-            specification,
-            f"{inference}{' *' if headline else ''}",
-            _points(value),
-            "" if error is None else f"{100 * error:.2f}",
-            "" if df is None else f"{df:.1f}",
-            "" if p is None else f"{p:.3f}",
-            "" if low is None else f"{_points(low)} to {_points(high)}",
-            f"{n_children:,}",
-            str(n_clusters),
+    for heading, estimates in groupby(rows, key=itemgetter(0, 1, 2, 3, 4)):
+        outcome, specification, n_children, n_clusters, n_treated = heading
+        table = _table(
+            f"Effect on {outcome}, {specification}: {n_children:,} children in {n_clusters} authorities, "
+            f"{n_treated} treated",
+            *("inference", "estimate (pp)", "s.e.", "df", "p", "95% interval"),
+            right=(1, 2, 3, 4, 5),
         )
-    out.print(table)
+        for *_, inference, is_headline, value, error, df, p, low, high in estimates:
+            table.add_row(
+                f"{inference}{' (headline)' if is_headline else ''}",
+                _points(value),
+                "" if error is None else f"{100 * error:.2f}",
+                "" if df is None else f"{df:.1f}",
+                "" if p is None else f"{p:.3f}",
+                "" if low is None else f"{_points(low)} to {_points(high)}",
+            )
+        out.print(table)
     if report.is_unreviewed:
         out.print("Unreviewed: no person has yet looked at these matches; the nearest authority was taken.")
     out.print(f"Run: {report.run_id}")
+
+
+def _table(title: str, *columns: str, right: tuple[int, ...] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    return table
 
 
 @contextmanager
