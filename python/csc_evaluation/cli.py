@@ -165,7 +165,6 @@ def synthesise(
     if out_folder is None and output_format is not SynthesisFormat.raw:
         raise CscError("give the folder to write to: csceval synthesise --out DIR")
     warehouse_file = warehouse_module.warehouse_path(warehouse)
-    extra = {} if messiness is None else {"messiness": messiness}
     config = SynthesisConfig(
         scale=scale,
         seed=seed,
@@ -176,7 +175,7 @@ def synthesise(
         programme=programme,
         effect=effect,
         partial_exposure=partial_exposure,
-        **extra,
+        messiness=messiness,
     )
     target = out_folder or warehouse_file.with_name(warehouse_file.stem + "_synthetic")
     with _progress() as progress:
@@ -369,13 +368,13 @@ def _print_estimates(path: Path, report: RunReport) -> None:
         outcome, specification, n_children, n_clusters, n_treated = heading
         table = _table(
             f"Effect on {outcome}, {specification}: {n_children:,} children in {n_clusters} authorities, "
-            f"{n_treated} treated",
+            f"{n_treated} treated (* headline)",
             *("inference", "estimate (pp)", "s.e.", "df", "p", "95% interval"),
             right=(1, 2, 3, 4, 5),
         )
         for *_, inference, is_headline, value, error, df, p, low, high in estimates:
             table.add_row(
-                f"{inference}{' (headline)' if is_headline else ''}",
+                f"{inference}{' *' if is_headline else ''}",
                 _points(value),
                 "" if error is None else f"{100 * error:.2f}",
                 "" if df is None else f"{df:.1f}",
