@@ -149,9 +149,8 @@ def synthesise(
         float, typer.Option(min=0, max=1, help="Share of the effect on windows partly after go-live.")
     ] = 0.0,
     messiness: Annotated[
-        float | None,
-        typer.Option(min=0, help="How flawed the records are; 0 is clean. Default: as real returns."),
-    ] = None,
+        float, typer.Option(min=0, max=1, help="Share of records with a flaw; 0 is clean.")
+    ] = 0.02,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
     warehouse: WarehouseOption = None,
 ) -> None:
