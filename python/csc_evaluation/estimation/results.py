@@ -6,7 +6,8 @@ import datetime as dt
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 import duckdb
 import pandas as pd
 import pyarrow as pa
+from ibis.common.exceptions import IbisError
 
 from csc_evaluation import project, schema
 from csc_evaluation.errors import WarehouseError
 from csc_evaluation.estimation.protocol import Protocol
-from csc_evaluation.warehouse import writable
+from csc_evaluation.warehouse import ibis_readable, writable
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -27,13 +29,67 @@ if TYPE_CHECKING:
 OnProgress = Callable[[str, float], None]
 """Called with the name of the step that starts and the share of the work done before it, from 0 to 1."""
 
-MARTS_READ = ("index_events", "trial_outcomes", "la_quarter_outcomes", "sample_flow_counts")
+MARTS_READ: dict[str, tuple[str, ...]] = {
+    "index_events": (
+        "programme",
+        "index_event",
+        "child_id",
+        "sequence",
+        "la_code",
+        "index_date",
+        "age_at_index",
+        "financial_year",
+        "ethnicity",
+        "n_previous_plans",
+        "is_treated_authority",
+        "is_treated",
+    ),
+    "trial_outcomes": (
+        "programme",
+        "outcome",
+        "child_id",
+        "sequence",
+        "term",
+        "la_code",
+        "value",
+        "is_fully_observed",
+    ),
+    "la_quarter_outcomes": (
+        "programme",
+        "outcome",
+        "la_code",
+        "quarter_start",
+        "n_children",
+        "mean_value",
+        "standard_error",
+    ),
+    "sample_flow_counts": ("programme", "outcome", "la_code", "step_no", "step", "reason", "n_children"),
+}
+"""Marts that matching and estimation read, with the columns they cannot do without (covariates are the seeds' to name)."""
 PACKAGES = ("csc-evaluation", "duckdb", "ibis-framework", "numpy", "pandas", "pyarrow", "scipy", "sqlglot")
 WHOLE_BUILD = "build"
 
 
 def no_progress(step: str, fraction: float) -> None:
     """Report nothing."""
+
+
+@contextmanager
+def reading(warehouse: Path) -> Iterator[Backend]:
+    """A read-only ibis connection whose database errors become one clear line.
+
+    Raises:
+        WarehouseError: the file cannot be opened, or a query on it fails (no memory or disk left, a mart of another
+            version).
+    """
+    try:
+        with ibis_readable(warehouse) as backend:
+            backend.raw_sql("set enable_progress_bar = false")
+            yield backend
+    except (duckdb.Error, IbisError) as error:
+        raise WarehouseError(
+            f"{warehouse}: cannot be read as matching and estimation need it: {str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -74,11 +130,16 @@ def ensure_built(backend: Backend) -> str:
                 f"right: put right what it reports, {advice}"
             )
     present = backend.list_tables(database="marts") if "marts" in backend.list_databases() else []
-    for name in MARTS_READ:
+    for name, columns in MARTS_READ.items():
         if name not in present:
             raise WarehouseError(f"the warehouse has no table marts.{name}; {advice}")
-    for name in ("index_events", "trial_outcomes", "la_quarter_outcomes"):
-        if not int(backend.table(name, database="marts").count().execute()):
+        mart = backend.table(name, database="marts")
+        absent = [column for column in columns if column not in mart.columns]
+        if absent:
+            raise WarehouseError(
+                f"marts.{name} has no column {', '.join(absent)}: it was built by another version of the project; {advice}"
+            )
+        if not int(mart.count().execute()):
             raise WarehouseError(
                 f"marts.{name} is empty: land returns first (csceval land PATH...), then {advice}"
             )

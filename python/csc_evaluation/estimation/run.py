@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from csc_evaluation.estimation.inference import Inference, cr1, cr2, minimum_detectable_effect
+from csc_evaluation.estimation.diagnostics import Diagnostic, diagnose, nothing_matched
+from csc_evaluation.estimation.inference import cr1, cr2
 from csc_evaluation.estimation.linear import weighted_least_squares
 from csc_evaluation.estimation.protocol import Outcome, Protocol, read_protocol
-from csc_evaluation.estimation.results import OnProgress, ensure_built, no_progress, provenance, write_run
+from csc_evaluation.estimation.results import (
+    OnProgress,
+    ensure_built,
+    no_progress,
+    provenance,
+    reading,
+    write_run,
+)
 from csc_evaluation.estimation.sample import TREATED, RegressionSample, regression_sample
 from csc_evaluation.matching.authorities import AuthorityMatching, Departure, Match, match_authorities
 from csc_evaluation.matching.cem import ChildMatching, match_children
 from csc_evaluation.matching.run import matching_tables, refuse_unmatched
-from csc_evaluation.warehouse import ibis_readable, warehouse_path
+from csc_evaluation.warehouse import warehouse_path
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 TOO_FEW_TREATED = "too few treated"
+REGISTERED_INFERENCE = "cr1_t"
+"""What the trial protocol's analysis plan registered (the correction of Brewer, Crossley and Joyce 2013); others are added."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +63,6 @@ class Estimate:
     is_headline: bool
     is_registered: bool
     note: str | None
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    """One row of ``results.diagnostics``: a number, the threshold it is held against, and what it means in words."""
-
-    outcome: str
-    specification: str
-    diagnostic: str
-    statistic: float | None
-    df: float | None
-    p_value: float | None
-    threshold: float | None
-    is_flagged: bool | None
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ def run_programme(
     """
     path = warehouse_path(warehouse)
     on_progress("reading the protocol", 0.0)
-    with ibis_readable(path) as backend:
+    with reading(path) as backend:
         build_id = ensure_built(backend)
         protocol = read_protocol(backend, programme)
         run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
@@ -139,7 +134,7 @@ def run_programme(
             share_done = number / len(protocol.outcomes)
             matches = authorities.matches_of(outcome.outcome)
             if not matches:
-                diagnostics.append(_nothing_matched(protocol, outcome, authorities))
+                diagnostics.append(nothing_matched(protocol, outcome, authorities))
                 continue
             on_progress(f"matching children for {outcome.outcome}", 0.2 + 0.7 * share_done)
             matching = match_children(backend, protocol, outcome, matches)
@@ -229,21 +224,23 @@ def _estimate(
             baseline_mean=baseline,
             inference=row.method,
             is_headline=row.method == specification.headline_inference,
-            is_registered=specification.is_registered and outcome.is_registered,
+            is_registered=specification.is_registered
+            and outcome.is_registered
+            and row.method == REGISTERED_INFERENCE,
             note="; ".join(notes) or None,
         )
         for row in inferences
     ]
     headline = next(row for row in inferences if row.method == specification.headline_inference)
-    diagnostics = _diagnostics(
+    diagnostics = diagnose(
         protocol,
         outcome,
         sample,
         matching,
         authorities,
-        headline,
-        fit.dropped,
-        baseline,
+        headline=headline,
+        dropped_columns=fit.dropped,
+        baseline=baseline,
         is_testable=is_testable,
     )
     return estimates, diagnostics
@@ -255,243 +252,6 @@ def baseline_mean(sample: RegressionSample) -> float | None:
     weight = before.weight.to_numpy(float)
     mass = float(weight @ before.n_rows.to_numpy(float))
     return float(weight @ before.sum_y.to_numpy(float)) / mass if mass > 0 else None
-
-
-# -- diagnostics in words --------------------------------------------------------------------------------------
-
-
-def _nothing_matched(protocol: Protocol, outcome: Outcome, authorities: AuthorityMatching) -> Diagnostic:
-    reasons = "; ".join(
-        f"{row.treated_la_code}: {row.reason}" for row in authorities.departures_of(outcome.outcome)
-    )
-    return Diagnostic(
-        outcome=outcome.outcome,
-        specification=protocol.specification.specification,
-        diagnostic="not_estimated",
-        statistic=0.0,
-        df=None,
-        p_value=None,
-        threshold=None,
-        is_flagged=True,
-        meaning=f"No treated authority has a comparator for this outcome, so there is no estimate ({reasons}).",
-    )
-
-
-def _diagnostics(
-    protocol: Protocol,
-    outcome: Outcome,
-    sample: RegressionSample,
-    matching: ChildMatching,
-    authorities: AuthorityMatching,
-    headline: Inference,
-    dropped_columns: Sequence[str],
-    baseline: float | None,
-    *,
-    is_testable: bool,
-) -> list[Diagnostic]:
-    parameters = protocol.parameters
-    rows: list[Diagnostic] = []
-
-    def say(
-        diagnostic: str,
-        statistic: float | None,
-        meaning: str,
-        *,
-        df: float | None = None,
-        threshold: float | None = None,
-        flagged: bool = False,
-    ) -> None:
-        rows.append(
-            Diagnostic(
-                outcome.outcome,
-                protocol.specification.specification,
-                diagnostic,
-                statistic,
-                df,
-                None,
-                threshold,
-                flagged,
-                meaning,
-            )
-        )
-
-    mdes = minimum_detectable_effect(
-        headline.std_error,
-        headline.df,
-        significance_level=parameters.significance_level,
-        power=parameters.power,
-    )
-    say(
-        "headline",
-        headline.estimate,
-        _headline_sentence(outcome, headline, mdes, parameters.power, is_testable=is_testable),
-    )
-    say(
-        "minimum_detectable_effect",
-        mdes,
-        f"A true effect of {_amount(outcome, mdes)} would have been found with a probability of "
-        f"{parameters.power:.0%} at a significance level of {parameters.significance_level:g}, "
-        "given the headline's standard error and degrees of freedom.",
-        df=headline.df,
-    )
-    n_treated = len(sample.treated_clusters)
-    say(
-        "treated_authorities",
-        n_treated,
-        f"{n_treated} treated authorities among {len(sample.compressed.cluster_names)} in the regression."
-        + ("" if is_testable else " Too few for a p-value or an interval from these methods."),
-        threshold=parameters.treated_clusters_min,
-        flagged=not is_testable,
-    )
-    _say_baseline(say, parameters.linear_baseline_min, parameters.linear_baseline_max, outcome, baseline)
-    n_unreviewed = sum(match.is_unreviewed for match in authorities.matches_of(outcome.outcome))
-    say(
-        "unreviewed_pairs",
-        n_unreviewed,
-        f"{n_unreviewed} of {len(authorities.matches_of(outcome.outcome))} pairs of authorities stand without a reviewer's "
-        "verdict on the present list of candidates."
-        + (" Everything built on them is unreviewed." if n_unreviewed else ""),
-        flagged=n_unreviewed > 0,
-    )
-    for match in authorities.matches_of(outcome.outcome):
-        say(
-            "match_distance",
-            match.distance,
-            f"Authorities {match.treated_la_code} and {match.comparator_la_code} are {match.distance:.2f} apart in their "
-            "quarterly changes"
-            + (
-                "."
-                if match.expected_noise is None
-                else f"; sampling alone would put two authorities with the same trend {match.expected_noise:.2f} apart."
-            ),
-            threshold=match.expected_noise,
-        )
-    for departure in authorities.departures_of(outcome.outcome):
-        say(
-            "treated_authority_left",
-            None,
-            f"Authority {departure.treated_la_code} leaves this outcome: {departure.reason}.",
-            flagged=True,
-        )
-    for window in authorities.windows:
-        if window.outcome == outcome.outcome and window.quarters and window.is_short:
-            say(
-                "short_matching_series",
-                len(window.quarters),
-                f"Authority {window.site.la_code} is matched on {len(window.quarters)} quarters; "
-                f"the protocol asks for {parameters.matching_quarters}.",
-                threshold=parameters.matching_quarters,
-                flagged=True,
-            )
-    _say_matching(say, protocol, matching)
-    if dropped_columns:
-        say(
-            "collinear_columns_dropped",
-            len(dropped_columns),
-            "Left out of the regression because other columns already say the same: "
-            + ", ".join(dropped_columns)
-            + ".",
-        )
-    assumed = [site.la_code for site in protocol.sites if site.is_assumed]
-    if assumed:
-        say(
-            "assumed_go_live_dates",
-            len(assumed),
-            "Go-live dates that are assumed, not published, of authorities " + ", ".join(assumed) + ".",
-            flagged=True,
-        )
-    return rows
-
-
-def _say_baseline(say, low: float, high: float, outcome: Outcome, baseline: float | None) -> None:  # type: ignore[no-untyped-def]
-    if baseline is None:
-        say(
-            "baseline_mean",
-            None,
-            "No matched child of a treated authority was referred before go-live.",
-            flagged=True,
-        )
-        return
-    is_outside = outcome.kind == "binary" and not low <= baseline <= high
-    say(
-        "baseline_mean",
-        baseline,
-        f"Before go-live the weighted mean among matched children of treated authorities was {_amount(outcome, baseline)}."
-        + (
-            f" That is outside {low:.0%} to {high:.0%}, where the protocol asks for a logistic model as well; "
-            "that model is not yet available, so the linear estimate stands alone."
-            if is_outside
-            else ""
-        ),
-        threshold=low if baseline < low else high,
-        flagged=is_outside,
-    )
-
-
-def _say_matching(say, protocol: Protocol, matching: ChildMatching) -> None:  # type: ignore[no-untyped-def]
-    limit = protocol.parameters.cem_treated_loss_share_max
-    say(
-        "treated_loss_share",
-        matching.treated_loss_share,
-        f"{matching.treated_loss_share:.1%} of the treated children found no comparator child in their stratum and left; "
-        f"the strata are {', '.join(matching.strata_variables)}.",
-        threshold=limit,
-        flagged=matching.treated_loss_share > limit,
-    )
-    if matching.dropped_variables:
-        say(
-            "strata_variables_dropped",
-            matching.treated_loss_share_first,
-            f"{', '.join(matching.dropped_variables)} left the strata: with it {matching.treated_loss_share_first:.1%} of the "
-            f"treated children would have gone, over {limit:.0%}.",
-            threshold=limit,
-            flagged=True,
-        )
-    say(
-        "shared_comparators",
-        matching.n_shared_comparators,
-        f"{matching.n_shared_comparators} comparator authorities serve more than one treated authority; "
-        "their children are one row each, their weights added up.",
-    )
-    for missing in matching.missingness:
-        if missing.share > 0:
-            say(
-                "covariate_missing_share",
-                missing.share,
-                f"{missing.covariate} is missing for {missing.share:.1%} of the children in matched groups; "
-                + (
-                    "it leaves both the strata and the regression."
-                    if missing.is_dropped
-                    else "missing is a level of its own (imputation is not yet available)."
-                ),
-                threshold=protocol.parameters.missing_covariate_share_max,
-                flagged=missing.is_dropped,
-            )
-
-
-def _headline_sentence(
-    outcome: Outcome, headline: Inference, mdes: float, power: float, *, is_testable: bool
-) -> str:
-    effect = f"{outcome.outcome_label}: {_change(outcome, headline.estimate)} where the programme was live"
-    if not is_testable:
-        return f"{effect}; too few treated authorities for an interval."
-    return (
-        f"{effect} ({headline.confidence_level:.0%} interval {_change(outcome, headline.ci_low, unit=False)} to "
-        f"{_change(outcome, headline.ci_high)}; p = {headline.p_value:.3f}). With this design an effect of "
-        f"{_amount(outcome, mdes)} would have been seen with a probability of {power:.0%}."
-    )
-
-
-def _change(outcome: Outcome, value: float, *, unit: bool = True) -> str:
-    if outcome.kind == "binary":
-        return f"{100 * value:+.2f}" + (" percentage points" if unit else "")
-    return f"{value:+.2f}" + (f" {outcome.kind}" if unit else "")
-
-
-def _amount(outcome: Outcome, value: float) -> str:
-    return (
-        f"{100 * value:.2f} percentage points" if outcome.kind == "binary" else f"{value:.2f} {outcome.kind}"
-    )
 
 
 # -- the flow of children --------------------------------------------------------------------------------------

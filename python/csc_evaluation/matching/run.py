@@ -12,10 +12,17 @@ import pyarrow as pa
 
 from csc_evaluation.errors import CscError
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
-from csc_evaluation.estimation.results import OnProgress, ensure_built, no_progress, provenance, write_run
+from csc_evaluation.estimation.results import (
+    OnProgress,
+    ensure_built,
+    no_progress,
+    provenance,
+    reading,
+    write_run,
+)
 from csc_evaluation.matching.authorities import AuthorityMatching, Departure, Match, match_authorities
 from csc_evaluation.matching.cem import KEY, ChildMatching, match_children
-from csc_evaluation.warehouse import ibis_readable, warehouse_path
+from csc_evaluation.warehouse import warehouse_path
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def match_programme(
     """
     path = warehouse_path(warehouse)
     on_progress("reading the protocol", 0.0)
-    with ibis_readable(path) as backend:
+    with reading(path) as backend:
         build_id = ensure_built(backend)
         protocol = read_protocol(backend, programme)
         run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)

@@ -348,3 +348,41 @@ def test_results_hold_no_child_outside_the_weights(done: tuple[Path, RunReport])
     assert _read(path, f"select * from results.estimates where outcome <> '{OUTCOME}'").empty
     weights = _read(path, "select * from results.cem_weights")
     assert not weights.duplicated(["child_id", "sequence"]).any()
+
+
+def test_many_threads_and_many_children_change_no_digit(tmp_path: Path) -> None:
+    """Enough rows for DuckDB to use its threads: sums must not depend on who finishes first."""
+    path = write_warehouse(tmp_path / "large.duckdb", World(seed=30, children_per_quarter=400))
+    first, second = (run_programme(PROGRAMME, warehouse=path) for _ in range(2))
+    assert first.n_children > 60_000
+    for left, right in zip(first.estimates, second.estimates, strict=True):
+        assert left == right
+    balance = [
+        _read(
+            path, f"select * exclude (run_id) from results.balance where run_id = '{run.run_id}' order by all"
+        )
+        for run in (first, second)
+    ]
+    pd.testing.assert_frame_equal(*balance, check_exact=True)
+
+
+def test_refuses_a_mart_of_another_version_by_column(world: Path, tmp_path: Path) -> None:
+    path = _copy(world, tmp_path, "alter table marts.la_quarter_outcomes drop column standard_error")
+    with pytest.raises(WarehouseError, match=r"marts.la_quarter_outcomes has no column standard_error"):
+        run_programme(PROGRAMME, warehouse=path)
+
+
+def test_a_database_error_while_reading_is_one_clear_line(world: Path, tmp_path: Path) -> None:
+    path = _copy(world, tmp_path, "drop table reference.local_authorities")
+    with pytest.raises(
+        WarehouseError, match=r"cannot be read as matching and estimation need it.*local_authorities"
+    ):
+        run_programme(PROGRAMME, warehouse=path)
+
+
+def test_only_the_registered_correction_is_called_registered(done: tuple[Path, RunReport]) -> None:
+    _, report = done
+    assert {row.inference: row.is_registered for row in report.estimates} == {
+        "cr1_t": True,
+        "cr2_satterthwaite": False,
+    }
