@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pandas as pd
 import pyarrow as pa
-from ibis.common.exceptions import IbisError
+from ibis.common.exceptions import IbisError, TableNotFound
 
 from csc_evaluation import project, schema
 from csc_evaluation.errors import WarehouseError
@@ -86,6 +86,10 @@ def reading(warehouse: Path) -> Iterator[Backend]:
         with ibis_readable(warehouse) as backend:
             backend.raw_sql("set enable_progress_bar = false")
             yield backend
+    except TableNotFound as error:
+        raise WarehouseError(
+            f"{warehouse}: cannot be read as matching and estimation need it: there is no table {error}; run dbt build."
+        ) from error
     except (duckdb.Error, IbisError) as error:
         raise WarehouseError(
             f"{warehouse}: cannot be read as matching and estimation need it: {str(error).strip().splitlines()[0]}"
