@@ -50,6 +50,7 @@ from csc_evaluation.report.formatting import (
 )
 
 EFFECT_TERM = "treated"
+UNREVIEWED = "unreviewed"
 MATRIX_COLUMNS = 5
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -425,6 +426,11 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
                 all(row.is_registered for row in strata),
             )
         )
+        said += [
+            Said(f"This run departs from that: {_lower_first(sentence(words(row.meaning)))}")
+            for row in data.diagnostics.rows
+            if row.outcome == outcome.outcome and row.diagnostic == "strata_variables_dropped"
+        ]
     specification = _specification(data)
     if specification is not None:
         covariates = [row for row in data.covariates.rows if row.outcome == outcome.outcome]
@@ -509,8 +515,9 @@ def _answer(data: ReportData, unit: EffectUnit, is_unreviewed: bool) -> Answer |
         _size_sentence(row),
     ]
     said.append(_detectable(data, row, unit))
-    if row.note:
-        said.append(sentence(f"Note on this estimate: {row.note}"))
+    note = _note_beyond_review(row.note)
+    if note:
+        said.append(sentence(f"Note on this estimate: {note}"))
     if is_unreviewed:
         said.append(
             "Unreviewed: comparators were chosen by their distance alone; until a reviewer has recorded a verdict on each pair's "
@@ -538,6 +545,12 @@ def _answer(data: ReportData, unit: EffectUnit, is_unreviewed: bool) -> Answer |
         ("Matches", "unreviewed" if is_unreviewed else "reviewed"),
     )
     return Answer(headline, tuple(text for text in said if text), facts)
+
+
+def _note_beyond_review(note: str | None) -> str:
+    """A note without its mention of the review, which the page says in its own words."""
+    pieces = [piece.strip() for piece in (note or "").split(";")]
+    return "; ".join(piece for piece in pieces if piece and piece.lower() != UNREVIEWED)
 
 
 def _comparative(value: float) -> str:
@@ -1059,6 +1072,12 @@ def _matches(data: ReportData) -> Grid:
         for row in data.candidates.rows
         if row.outcome == data.outcome.outcome
     }
+    # A pair's expected noise is the threshold of the diagnostic that holds the pair's distance.
+    noise = {
+        row.statistic: row.threshold
+        for row in data.diagnostics.rows
+        if row.outcome == data.outcome.outcome and row.diagnostic == "match_distance"
+    }
     rows = []
     for match in matches:
         candidate = series.get((match.treated_la_code, match.comparator_la_code))
@@ -1081,6 +1100,7 @@ def _matches(data: ReportData) -> Grid:
                     Cell(span, shortness),
                     Cell(_whole(candidate.n_quarters) if candidate is not None else MISSING),
                     Cell(number(match.distance, 3)),
+                    Cell(number(noise.get(match.distance), 3)),
                     Cell(_whole(match.distance_rank)),
                 )
             )
@@ -1094,7 +1114,7 @@ def _matches(data: ReportData) -> Grid:
                         Cell(data.authority(site.la_code)),
                         Cell(english_date(site.go_live_date)),
                         Cell("none: it leaves this outcome"),
-                        *(Cell(MISSING) for _ in range(5)),
+                        *(Cell(MISSING) for _ in range(6)),
                     )
                 )
             )
@@ -1108,10 +1128,14 @@ def _matches(data: ReportData) -> Grid:
             "Matched on",
             "Quarters",
             "Distance",
+            "By chance",
             "Rank",
         ),
         rows=tuple(rows),
         n_text_columns=5,
+        notes=(
+            "By chance: the distance that sampling alone would put between two authorities with the same trend.",
+        ),
         absent_because=data.matches.absent_because or "no pair was matched for this outcome.",
     )
 
@@ -1590,14 +1614,18 @@ def _diagnostics(data: ReportData) -> Grid:
             row.specification,
         ),
     )
+    several = len({row.specification for row in rows}) > 1
     return Grid(
         caption="Checks of this run, flagged ones first",
         headers=("Check", "In words", "Flag", "Value", "Threshold", "df", "p"),
         rows=tuple(
             Row(
                 (
-                    Cell(_upper_first(words(row.diagnostic)), _specification_name(row.specification)),
-                    Cell(sentence(row.meaning)),
+                    Cell(
+                        _upper_first(words(row.diagnostic)),
+                        _specification_name(row.specification) if several else "",
+                    ),
+                    Cell(sentence(words(row.meaning))),
                     Cell({True: "flagged", False: "no", None: MISSING}[row.is_flagged]),
                     Cell(statistic(row.statistic)),
                     Cell(statistic(row.threshold)),

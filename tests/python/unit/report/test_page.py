@@ -168,6 +168,24 @@ def test_the_page_judges_only_as_the_protocol_does(
     assert said in text_of(section(write(), "answer"))
 
 
+def test_a_note_that_only_says_unreviewed_is_not_said_twice(write: Callable[..., str], change: Change):
+    change("update results.estimates set note = 'unreviewed'")
+    assert "Note on this estimate" not in write()
+    change("update results.estimates set note = 'unreviewed; too few treated'")
+    assert "Note on this estimate: too few treated." in text_of(section(write(), "answer"))
+
+
+def test_a_characteristic_that_left_the_matching_is_named_where_the_matching_is(
+    write: Callable[..., str], change: Change
+):
+    assert "departs" not in text_of(section(write(), "asked"))
+    change(
+        "update results.diagnostics set diagnostic = 'strata_variables_dropped', "
+        "meaning = 'financial_year left the strata' where diagnostic = 'treated_loss_share'"
+    )
+    assert "This run departs from that: financial year left the strata." in text_of(section(write(), "asked"))
+
+
 def test_a_reviewed_run_is_not_called_unreviewed(write: Callable[..., str], change: Change):
     change(
         "update results.runs set is_unreviewed = false",
@@ -221,6 +239,15 @@ def test_each_matched_pair_has_its_trend_with_the_quarters_that_enter_the_distan
     assert periods["2019 Q2"] == "follow-up overlaps go-live"
     assert periods["2020 Q3"] == "quarter of go-live"
     assert periods["2020 Q4"] == "after go-live"
+
+
+def test_a_distance_stands_beside_its_expected_noise(write: Callable[..., str], change: Change):
+    assert rows_of(section(write(), "authorities"), "Each treated")[0][6:] == ["0.412", "–", "1"]
+    change(
+        "insert into results.diagnostics select distinct run_id, programme, outcome, 'cem_weighted_ls', 'match_distance', "
+        "distance, null::double, null::double, 1.887, false, 'apart' from results.la_matches"
+    )
+    assert rows_of(section(write(), "authorities"), "Each treated")[0][6:] == ["0.412", "1.887", "1"]
 
 
 def test_candidates_are_ranked_and_the_others_counted_by_reason(write: Callable[..., str]):
