@@ -309,10 +309,10 @@ def _placements(
     """Placement and provider: new ones where the episode changes placement, else carried on."""
     m = len(period)
     codes = np.array(_PLACEMENTS, dtype=object)
-    young = np.concatenate([_FOSTER, [0.005, 0.10, 0.0, 0.004, 0.02, 0.0, 0.0, 0.0, 0.004, 0.0, 0.003]])
-    middle = np.concatenate([_FOSTER, [0.10, 0.07, 0.0, 0.015, 0.0, 0.005, 0.002, 0.0, 0.006, 0.0, 0.006]])
+    young = np.concatenate([_FOSTER, [0.005, 0.09, 0.0, 0.004, 0.02, 0.0, 0.0, 0.0, 0.004, 0.0, 0.003]])
+    middle = np.concatenate([_FOSTER, [0.16, 0.05, 0.0, 0.015, 0.0, 0.005, 0.002, 0.0, 0.006, 0.0, 0.006]])
     older = np.concatenate(
-        [_FOSTER * 0.55, [0.17, 0.03, 0.26, 0.03, 0.002, 0.006, 0.004, 0.03, 0.01, 0.006, 0.012]]
+        [_FOSTER * 0.5, [0.19, 0.025, 0.32, 0.03, 0.002, 0.006, 0.004, 0.03, 0.01, 0.006, 0.012]]
     )
     drawn = np.select(
         [age < 6, age < 15.8],
@@ -413,3 +413,12 @@ def _reviews(rng: np.random.Generator, config: SynthesisConfig, lives: Lives) ->
 def truncated(care: CarePeriods, first_day: int) -> CarePeriods:
     """Periods of care that some return from ``first_day`` on shows."""
     return care.take(care.end >= first_day)
+
+
+KINDS_OF_PLACEMENT: dict[str, tuple[str, ...]] = {
+    "foster": ("U1", "U2", "U3", "U4", "U5", "U6"),
+    "parents": ("P1",),
+    "childrens_homes": ("K1", "K2"),
+    "independent": ("P2", "H5"),
+}
+"""Kinds of placement with a published share at 31 March, and their codes."""

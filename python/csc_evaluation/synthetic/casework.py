@@ -192,16 +192,20 @@ def _protection_plans(rng: np.random.Generator, cal: Calibration, lives: Lives) 
     chance = cal.by_year("cp_plans_started", year) / cal.by_year("referrals", year) / in_need_share
     enters_care = np.zeros(len(children), dtype=bool)
     enters_care[lives.outcomes.child[lives.outcomes.y_observed == 1]] = True
-    ratio = cal["plan_risk_ratio_looked_after"]
-    in_care_share = cal["care_risk_base"]
-    chance = chance * np.where(enters_care[referrals.child], ratio, 1.0) / (1 + in_care_share * (ratio - 1))
+    in_need = referrals.kind == IN_NEED
+    multiple = np.where(enters_care[referrals.child], cal["plan_risk_ratio_looked_after"], 1.0)
+    # The published number of plans holds on average over the year's children in need.
+    _, of_year = np.unique(year, return_inverse=True)
+    n_of_year = np.bincount(of_year, weights=in_need)
+    mean_multiple = np.bincount(of_year, weights=in_need * multiple) / np.maximum(1, n_of_year)
+    chance = chance * multiple / np.maximum(1e-9, mean_multiple)[of_year]
     chance *= cal["plan_chance_scale"]
     # Siblings referred on the same day go to one conference.
     key = children.family[referrals.child] * 2**21 + referrals.referral_date
     _, together = np.unique(key, return_inverse=True)
     shared = rng.random(int(together.max(initial=-1)) + 1)[together] if len(referrals) else np.zeros(0)
     u = np.where(rng.random(len(referrals)) < 0.15, rng.random(len(referrals)), shared)
-    row = np.flatnonzero((referrals.kind == IN_NEED) & (u < chance))
+    row = np.flatnonzero(in_need & (u < chance))
     start = referrals.referral_date[row] + 12 + rng.gamma(2.0, 22.0, len(row)).astype(np.int64)
     years = np.interp(rng.random(len(row)), 1 - _PLAN_SURVIVAL, _PLAN_YEARS)
     end = start + np.maximum(3, (years * DAYS_PER_YEAR).astype(np.int64))
@@ -218,6 +222,7 @@ def _protection_plans(rng: np.random.Generator, cal: Calibration, lives: Lives) 
     category = _draw(rng, _CATEGORY_SHARES, len(row))
     latest = np.where(rng.random(len(row)) < 0.08, _draw(rng, _CATEGORY_SHARES, len(row)), category)
     seen = np.arange(len(row)) - np.searchsorted(child, child, side="left")
+    _raise_earlier_plans(rng, cal, lives, child, start)
     earlier = children.earlier_plans[child]
     n_previous = np.where(children.birth[child] + 200 < start, earlier, 0) + seen
     closure = referrals.closure.copy()
@@ -225,6 +230,18 @@ def _protection_plans(rng: np.random.Generator, cal: Calibration, lives: Lives) 
     closure = np.minimum(closure, np.maximum(referrals.referral_date, children.leaves_on[referrals.child]))
     lives.referrals = Referrals(referrals.child, referrals.referral_date, closure, referrals.kind)
     return Plans(row, start, end, CATEGORIES[category], CATEGORIES[latest], n_previous)
+
+
+def _raise_earlier_plans(
+    rng: np.random.Generator, cal: Calibration, lives: Lives, child: NDArray[np.int64], start: Days
+) -> None:
+    """More children with a plan before the data begin where the published share of second plans is higher."""
+    children = lives.children
+    base = cal["second_plan_share_base"]
+    target = cal.by_year("second_plan_share", calendar.return_year_of(start))
+    more = rng.random(len(child)) < np.maximum(0.0, target - base) / (1 - base)
+    gains = child[more & (children.earlier_plans[child] == 0)]
+    children.earlier_plans[gains] = 1
 
 
 def _reviews(rng: np.random.Generator, plans: Plans) -> Reviews:
@@ -311,7 +328,7 @@ def _enquiries(
     per_child = cal.by_year("section47_per_10000_children", year) / 10_000 * cal["england_children"]
     enquiry_share = per_child / referred
     rest = np.maximum(0.01, 1 - nfa - closed - plan_share)
-    only_conference = conference_share / rest
+    only_conference = conference_share / rest * cal["conference_scale"]
     only_enquiry = (
         enquiry_share - plan_share - conference_share - closed * cal["section47_share_closed"]
     ) / rest

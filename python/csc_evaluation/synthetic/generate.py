@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from csc_evaluation.errors import CscError
+from csc_evaluation.landing.manifest import check_key
 from csc_evaluation.pseudonyms import Pseudonymiser, load_key
 from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.authorities import AuthorityGroup, authority_groups, neighbours
@@ -25,7 +26,13 @@ from csc_evaluation.synthetic.config import SynthesisConfig
 from csc_evaluation.synthetic.extracts import Extracts
 from csc_evaluation.synthetic.flaws import returns_per_child, spoil_care, spoil_census
 from csc_evaluation.synthetic.lives import Lives, Trial, simulate
-from csc_evaluation.synthetic.looked_after import CareReturn, care_return, write_csv, write_xml
+from csc_evaluation.synthetic.looked_after import (
+    CareReturn,
+    care_return,
+    is_xml_authority,
+    write_csv,
+    write_xml,
+)
 from csc_evaluation.synthetic.raw_tables import RawTables, check_empty
 from csc_evaluation.synthetic.school import SchoolTables, SchoolYear, appears, school_year
 from csc_evaluation.synthetic.truth import SCHEMA, TRUTH_FILE, truth_folder, truth_of_group
@@ -127,10 +134,12 @@ def _silent(step: str, share: float) -> None:
 
 
 def _into_warehouse(england: _England, path: Path, overwrite: bool) -> SynthesisSummary:
-    key, _, _ = load_key(path)
+    key, key_path, _ = load_key(path)
+    hasher = Pseudonymiser(key)
     with writable(path) as connection:
         check_empty(connection, path, overwrite=overwrite)
-        sink = _RawRows(england.config, RawTables(connection, Pseudonymiser(key), repr(england.config)))
+        check_key(connection, hasher, key_path)
+        sink = _RawRows(england.config, RawTables(connection, hasher, repr(england.config)))
         try:
             return england.write(sink, path)
         except BaseException:
@@ -162,11 +171,6 @@ def draw_group(
     casework = carry_out(config, calibration, lives)
     details = detail(config, calibration, lives)
     return GroupOfLives(lives, casework, details, name_children(lives, config.seed))
-
-
-def is_xml_authority(la_code: str) -> bool:
-    """A few authorities return SSDA903 as XML."""
-    return int(la_code) % 16 == 7
 
 
 class _Sink(Protocol):
@@ -243,7 +247,7 @@ class _RawRows:
         self._tables.school(year, drawn.names.upn, self._terms)
 
     def group_done(self) -> None:
-        self._tables.flush()
+        self._tables.group_done()
 
     def finish(self) -> int:
         return self._tables.finish()

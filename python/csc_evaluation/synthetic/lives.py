@@ -282,7 +282,14 @@ class _Simulation:
             season = _SEASON_PANDEMIC if year == _PANDEMIC_YEAR else _SEASON
             expected[position] = self.group.referrals[max(year, 2009)] / 4 * season[position % 4]
         effect = np.exp(self.referral_effect - self.cal["referral_quarter_sd"] ** 2 / 2)
-        return expected * effect * self.config.scale
+        return np.maximum(expected * effect * self.config.scale - self._expected_uasc(), 0.0)
+
+    def _expected_uasc(self) -> Floats:
+        """Expected referrals of unaccompanied children by quarter; they come beside the families."""
+        years = self.burn_in_year + np.arange(self.n_quarters) // 4
+        stock = self.cal.by_year("uasc_at_31_march", years) / self.cal["uasc_stay_years"] / 4
+        share = np.array([self._share_of_england(int(year)) for year in years])
+        return np.where(years >= self.config.first_year - 1, stock * share, 0.0)
 
     def _families_referred(self) -> Referrals:
         """Families whose first referral falls in the simulated years, and their later referrals.
@@ -431,7 +438,7 @@ class _Simulation:
             * self._share_of_england(year)
             * self.care_authority_effect
         )
-        n = int(rng.poisson(yearly * years))
+        n = int(rng.poisson(yearly * years * self.cal["care_stock_scale"]))
         start = self.first_day - rng.integers(1, int(years * DAYS_PER_YEAR), n)
         birth = self._births(rng, start)
         birth = np.minimum(birth, start)
@@ -467,7 +474,7 @@ class _Simulation:
             starts.append(first + rng.integers(0, calendar.year_end(year) - first + 1, n))
         start = np.concatenate(starts)
         n = len(start)
-        birth = start - ((15.2 + 2.7 * rng.beta(2.2, 1.5, n)) * DAYS_PER_YEAR).astype(np.int64)
+        birth = start - ((14.2 + 3.7 * rng.beta(2.4, 1.6, n)) * DAYS_PER_YEAR).astype(np.int64)
         end = _eighteenth(birth)
         early = rng.random(n) < 0.06
         end = np.where(early, start + 1 + (rng.random(n) * 120).astype(np.int64), end)
@@ -723,6 +730,7 @@ def _in_need_length(u: Floats, cal: Calibration) -> Floats:
     """Years that a child in need episode lasts, from the published durations of episodes that ended."""
     bands = ("to_3_months", "3_to_6_months", "6_to_12_months", "1_to_2_years", "2_years_or_more")
     shares = np.array([np.mean(list(cal.targets[f"cin_ended_share_{band}"].values())) for band in bands])
+    shares *= np.array([cal[f"in_need_ratio_{band}"] for band in bands])
     edges = np.concatenate(([0.0], np.cumsum(shares / shares.sum())))
     bounds = np.array([0.03, 0.25, 0.5, 1.0, 2.0])
     band = np.clip(np.searchsorted(edges, u, side="right") - 1, 0, 4)
@@ -806,7 +814,7 @@ def _cached_lags(
     cal, n = holder.cal, 60_000
     rng = np.random.default_rng(20_180_401)
     date = np.full(n, calendar.day(2018, 4, 1))
-    birth = date - np.maximum(0, _draw_age_days(rng, cal, n)) - (rng.exponential(300, n)).astype(np.int64)
+    birth = date - np.maximum(0, _draw_age_days(rng, cal, n)) - (rng.exponential(140, n)).astype(np.int64)
     _, _, following = _referral_course(rng, cal, np.arange(n), birth, date, 1.0)
     wait = (following - date)[following < NEVER]
     lag = ((wait + rng.random(len(wait)) * DAYS_PER_QUARTER) / DAYS_PER_QUARTER).astype(np.int64)

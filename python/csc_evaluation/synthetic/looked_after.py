@@ -273,6 +273,11 @@ def _previous_permanence(
     )  # fmt: skip
 
 
+def is_xml_authority(la_code: str) -> bool:
+    """A few authorities return SSDA903 as XML."""
+    return int(la_code) % 16 == 7
+
+
 def write_csv(care: CareReturn, folder: Path) -> list[str]:
     """Write the ten files of a return; returns their names."""
     folder.mkdir(parents=True)
@@ -314,7 +319,7 @@ def write_xml(care: CareReturn, path: Path) -> None:
         for child, leaves in zip(care.children[name].tolist(), zip(*spelt, strict=True), strict=True):
             blocks[child].append(f"<{group}>{''.join(leaves)}</{group}>")
     texts = [f"<CHILD>{''.join(parts)}</CHILD>\n" for parts in blocks.values()]
-    for number in range(care.n_impossible_dates):
+    for _ in range(care.n_impossible_dates):
         # In the last child, so that no child is made up.
         episode = f"<EPISODE><DECOM>{_IMPOSSIBLE_DATE}</DECOM><RNE>S</RNE></EPISODE>"
         if texts:

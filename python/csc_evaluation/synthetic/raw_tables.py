@@ -23,12 +23,14 @@ from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.calendar import NEVER, Days
 from csc_evaluation.synthetic.census import CensusReturn
 from csc_evaluation.synthetic.cin_xml import FIRST_YEAR_OF_SEX, SEX_LETTERS, software_of
-from csc_evaluation.synthetic.looked_after import CareReturn
+from csc_evaluation.synthetic.looked_after import CareReturn, is_xml_authority
 from csc_evaluation.synthetic.school import TERMS, SchoolYear, census_is_collected, collected_terms
 
 Texts = NDArray[np.object_]
 
-_DATA_TABLES = tuple(name for name in schema.RAW_TABLES)
+# The key's fingerprint stays: it belongs to the warehouse, not to what is landed.
+_DATA_TABLES = tuple(name for name in schema.RAW_TABLES if name != "pseudonym_keys")
+ROWS_PER_INSERT = 400_000
 _CENSUS_TERM_NAMES = {"SPR": "spring", "SUM": "summer", "AUT": "autumn"}
 
 
@@ -407,13 +409,7 @@ class RawTables:
             self._add(module.table, n, columns)
             junk = care.n_impossible_dates if name == "episodes" else 0
             counts[name] = (n + junk, n)
-            self._reject(
-                return_id,
-                name,
-                [f"row {n + 1 + k}" for k in range(1, junk + 1)],
-                "DECOM",
-                ssda903._NOT_A_DATE,
-            )
+            self._reject(return_id, name, _junk_paths(care, n, junk), "DECOM", ssda903._NOT_A_DATE)
         self._manifest_row(
             return_id, sha, ssda903.COLLECTION, care.la_code, care.year, ",".join(ssda903.MODULES),
             f"ssda903_{care.la_code}_{care.year}", counts,
@@ -465,13 +461,19 @@ class RawTables:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
+    def group_done(self) -> None:
+        """Insert the waiting rows once there are enough: each insert has a fixed cost."""
+        n_waiting = sum(part.num_rows for parts in self._waiting.values() for part in parts)
+        if n_waiting >= ROWS_PER_INSERT:
+            self.flush()
+        self._child_memo.clear()
+        self._pupil_memo.clear()
+
     def flush(self) -> None:
-        """Insert the waiting rows of a group. They stay out of every model until the manifest is written."""
+        """Insert the waiting rows. They stay out of every model until the manifest is written."""
         for table, parts in sorted(self._waiting.items()):
             self._insert(table, pa.concat_tables(parts))
         self._waiting.clear()
-        self._child_memo.clear()
-        self._pupil_memo.clear()
 
     def finish(self) -> int:
         """Write the manifest; returns the number of returns."""
@@ -524,6 +526,16 @@ def _months(days: Days) -> pa.Array:
 
 def _codes(texts: Texts) -> pa.Array:
     return pa.array(texts, pa.string(), mask=texts == "")
+
+
+def _junk_paths(care: CareReturn, n_episodes: int, n_junk: int) -> list[str]:
+    """Where the unusable episodes stand in the file: after the others, in XML within the last child."""
+    if not is_xml_authority(care.la_code):
+        return [f"row {n_episodes + 1 + k}" for k in range(1, n_junk + 1)]
+    last = care.children["header"][-1:]
+    n_before = int(np.sum(np.isin(care.children["episodes"], last)))
+    path = f"EXPSSDA903/CHILD[{len(care.children['header'])}]"
+    return [f"{path}/EPISODE[{n_before + k}]" for k in range(1, n_junk + 1)]
 
 
 class _UkDays(dict[str, int | None]):

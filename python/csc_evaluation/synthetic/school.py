@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -42,6 +43,7 @@ class SchoolYear:
     is_premium: NDArray[np.bool_]
 
 
+@functools.cache
 def collected_terms(academic_year: int) -> tuple[str, ...]:
     """Terms in which absence was collected nationally (spring and summer 2019/20 were not)."""
     table = read_seed_file("reference/school_terms")

@@ -120,8 +120,9 @@ def _seen_starts(
     start, owner = start[is_first], owner[is_first]
     place = np.full(max(int(child.max(initial=0)), int(owner.max(initial=0))) + 1, -1)
     place[child] = np.arange(len(child))
-    target = place[owner]
-    inside = (target >= 0) & (start >= index[target]) & (start <= window_end[target])
+    known = place[owner] >= 0
+    target, start = place[owner][known], start[known]
+    inside = (start >= index[target]) & (start <= window_end[target])
     seen = np.zeros(len(child), dtype=np.int64)
     seen[target[inside]] = 1
     return seen
