@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -98,105 +98,173 @@ def check_key(connection: duckdb.DuckDBPyConnection, pseudonymiser: Pseudonymise
         )
 
 
-def standing(connection: duckdb.DuckDBPyConnection, identity: ReturnIdentity) -> Standing | None:
-    """How this very return stands, or None when it was never landed."""
-    row = connection.execute(
-        "select r.is_superseded, r.superseded_modules, s.file_name from raw.returns r "
-        "left join raw.returns s on s.return_id = r.superseded_by where r.return_id = ?",
-        [identity.return_id],
-    ).fetchone()
-    if row is None:
-        return None
-    is_superseded, modules, replaced_by = row
-    replaced = tuple(modules.split(",")) if modules else ()
-    return Standing(not is_superseded and not replaced, replaced_by, replaced)
+@dataclass(frozen=True)
+class _Entry:
+    """What of a manifest row decides what a later file does to it."""
+
+    return_id: str
+    place: tuple[str, str | None, int]
+    file_name: str
+    created_at: str | None
+    modules: frozenset[str]
+    replaced_modules: frozenset[str] = frozenset()
+    replaced_by: str | None = None
+
+    @property
+    def is_superseded(self) -> bool:
+        return self.replaced_modules == self.modules
 
 
-def forget(connection: duckdb.DuckDBPyConnection, identity: ReturnIdentity) -> None:
-    """Take a return out, rows and manifest, so that it can be landed again in the same transaction."""
-    for module in identity.modules:
-        for table in tables_of(identity.collection, module):
-            connection.execute(f"delete from raw.{table} where return_id = ?", [identity.return_id])
-    for table in ("returns", "return_counts", "rejects", "unlisted_codes"):
-        connection.execute(f"delete from raw.{table} where return_id = ?", [identity.return_id])
+class Manifest:
+    """The manifest of an open warehouse.
 
-
-def supersede(
-    connection: duckdb.DuckDBPyConnection, identity: ReturnIdentity, *, created_at: str | None
-) -> tuple[list[str], list[str]]:
-    """Replace the modules that an earlier return of the same collection, authority and year has in common.
-
-    Rows of replaced modules go; the manifest row, its counts and rejects stay. A return of which every module is
-    replaced is marked superseded.
-
-    Returns:
-        File names of the returns of which something was replaced, and notes on them.
+    It is read once: whoever lands holds the warehouse's only write lock, so what is known here stays true.
+    :meth:`committed` takes over what the last transaction changed, :meth:`rolled_back` forgets it.
     """
-    replaced: list[str] = []
-    notes: list[str] = []
-    earlier = connection.execute(
-        "select return_id, file_name, modules, superseded_modules, file_created_at from raw.returns "
-        "where collection = ? and la_code is not distinct from ? and return_year = ? and not is_superseded "
-        "and return_id <> ? order by landed_at, return_id",
-        [identity.collection, identity.la_code, identity.return_year, identity.return_id],
-    ).fetchall()
-    for other_id, file_name, modules, gone, other_created_at in earlier:
-        already = set(gone.split(",")) if gone else set()
-        shared = sorted((set(modules.split(",")) - already) & set(identity.modules))
-        if not shared:
-            continue
-        for module in shared:
-            for table in tables_of(identity.collection, module):
-                connection.execute(f"delete from raw.{table} where return_id = ?", [other_id])
-        gone_now = already | set(shared)
-        is_all = gone_now == set(modules.split(","))
-        connection.execute(
-            "update raw.returns set superseded_modules = ?, is_superseded = ?, superseded_by = ?, superseded_at = ? "
-            "where return_id = ?",
-            [",".join(sorted(gone_now)), is_all, identity.return_id, _now(), other_id],
-        )
-        replaced.append(file_name if is_all else f"{file_name} ({', '.join(shared)})")
-        if created_at and other_created_at and created_at < other_created_at:
-            notes.append(
-                f"its header was written {created_at}, before that of {file_name} ({other_created_at}), which it replaces"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._entries: dict[str, _Entry] = {}
+        self._places: dict[tuple[str, str | None, int], list[str]] = {}
+        self._changes: list[_Entry] = []
+        rows = connection.execute(
+            "select return_id, collection, la_code, return_year, file_name, file_created_at, modules, "
+            "superseded_modules, superseded_by from raw.returns order by landed_at, return_id"
+        ).fetchall()
+        for key, collection, la_code, year, file_name, created_at, modules, gone, by in rows:
+            place = (collection, la_code, year)
+            self._remember(
+                _Entry(key, place, file_name, created_at, _split(modules), _split(gone), by),
             )
-    return replaced, notes
+
+    def _remember(self, entry: _Entry) -> None:
+        if entry.return_id not in self._entries:
+            self._places.setdefault(entry.place, []).append(entry.return_id)
+        self._entries[entry.return_id] = entry
+
+    def committed(self) -> None:
+        """The transaction's changes are in the warehouse."""
+        for entry in self._changes:
+            self._remember(entry)
+        self._changes.clear()
+
+    def rolled_back(self) -> None:
+        """The transaction's changes are undone."""
+        self._changes.clear()
+
+    def standing(self, identity: ReturnIdentity) -> Standing | None:
+        """How this very return stands, or None when it was never landed."""
+        entry = self._entries.get(identity.return_id)
+        if entry is None:
+            return None
+        by = self._entries.get(entry.replaced_by) if entry.replaced_by else None
+        return Standing(
+            is_current=not entry.replaced_modules,
+            replaced_by=None if by is None else by.file_name,
+            replaced_modules=tuple(sorted(entry.replaced_modules)),
+        )
+
+    def forget(self, identity: ReturnIdentity) -> None:
+        """Take a return out, rows and manifest, so that it can be landed again in the same transaction."""
+        tables = [table for module in identity.modules for table in tables_of(identity.collection, module)]
+        for table in (*tables, "returns", "return_counts", "rejects", "unlisted_codes"):
+            self._connection.execute(f"delete from raw.{table} where return_id = ?", [identity.return_id])
+
+    def supersede(self, identity: ReturnIdentity, *, created_at: str | None) -> tuple[list[str], list[str]]:
+        """Replace the modules that an earlier return of the same collection, authority and year has in common.
+
+        Rows of replaced modules go; the manifest row, its counts and rejects stay. A return of which every
+        module is replaced is marked superseded.
+
+        Returns:
+            File names of the returns of which something was replaced, and notes on them.
+        """
+        replaced: list[str] = []
+        notes: list[str] = []
+        place = (identity.collection, identity.la_code, identity.return_year)
+        for other_id in self._places.get(place, []):
+            other = self._entries[other_id]
+            shared = sorted((other.modules - other.replaced_modules) & set(identity.modules))
+            if other_id == identity.return_id or not shared:
+                continue
+            for module in shared:
+                for table in tables_of(identity.collection, module):
+                    self._connection.execute(f"delete from raw.{table} where return_id = ?", [other_id])
+            changed = replace(
+                other,
+                replaced_modules=other.replaced_modules | set(shared),
+                replaced_by=identity.return_id,
+            )
+            self._connection.execute(
+                "update raw.returns set superseded_modules = ?, is_superseded = ?, superseded_by = ?, "
+                "superseded_at = ? where return_id = ?",
+                [
+                    ",".join(sorted(changed.replaced_modules)),
+                    changed.is_superseded,
+                    identity.return_id,
+                    _now(),
+                    other_id,
+                ],
+            )
+            self._changes.append(changed)
+            replaced.append(
+                other.file_name if changed.is_superseded else f"{other.file_name} ({', '.join(shared)})"
+            )
+            if created_at and other.created_at and created_at < other.created_at:
+                notes.append(
+                    f"its header was written {created_at}, before that of {other.file_name} ({other.created_at}), "
+                    "which it replaces"
+                )
+        return replaced, notes
+
+    def enter(
+        self,
+        identity: ReturnIdentity,
+        facts: FileFacts,
+        counts: Sequence[RecordCount],
+        notes: Sequence[str],
+    ) -> None:
+        """Write the manifest row of a return."""
+        values = {
+            "return_id": identity.return_id,
+            "collection": identity.collection,
+            "la_code": identity.la_code,
+            "return_year": identity.return_year,
+            "file_name": facts.file_name,
+            "sha256": facts.sha256,
+            "file_bytes": facts.file_bytes,
+            "landed_at": _now(),
+            "n_found": sum(count.n_found for count in counts),
+            "n_accepted": sum(count.n_accepted for count in counts),
+            "n_rejected": sum(count.n_rejected for count in counts),
+            "header_year": facts.header_year,
+            "reference_date": facts.reference_date,
+            "software": facts.software,
+            "software_release": facts.software_release,
+            "serial_no": facts.serial_no,
+            "file_created_at": facts.file_created_at,
+            "modules": ",".join(identity.modules),
+            "notes": "; ".join(notes) or None,
+            "is_superseded": False,
+        }
+        self._connection.execute(
+            f"insert into raw.returns ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
+            list(values.values()),
+        )
+        place = (identity.collection, identity.la_code, identity.return_year)
+        self._changes.append(
+            _Entry(
+                identity.return_id,
+                place,
+                facts.file_name,
+                facts.file_created_at,
+                frozenset(identity.modules),
+            )
+        )
 
 
-def enter(
-    connection: duckdb.DuckDBPyConnection,
-    identity: ReturnIdentity,
-    facts: FileFacts,
-    counts: Sequence[RecordCount],
-    notes: Sequence[str],
-) -> None:
-    """Write the manifest row of a return."""
-    values = {
-        "return_id": identity.return_id,
-        "collection": identity.collection,
-        "la_code": identity.la_code,
-        "return_year": identity.return_year,
-        "file_name": facts.file_name,
-        "sha256": facts.sha256,
-        "file_bytes": facts.file_bytes,
-        "landed_at": _now(),
-        "n_found": sum(count.n_found for count in counts),
-        "n_accepted": sum(count.n_accepted for count in counts),
-        "n_rejected": sum(count.n_rejected for count in counts),
-        "header_year": facts.header_year,
-        "reference_date": facts.reference_date,
-        "software": facts.software,
-        "software_release": facts.software_release,
-        "serial_no": facts.serial_no,
-        "file_created_at": facts.file_created_at,
-        "modules": ",".join(identity.modules),
-        "notes": "; ".join(notes) or None,
-        "is_superseded": False,
-    }
-    connection.execute(
-        f"insert into raw.returns ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
-        list(values.values()),
-    )
+def _split(text: str | None) -> frozenset[str]:
+    return frozenset(text.split(",")) if text else frozenset()
 
 
 def existence_note(reference: Reference, la_code: str, return_year: int) -> str | None:

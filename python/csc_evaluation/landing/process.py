@@ -8,6 +8,7 @@ import hashlib
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ OnProgress = Callable[[int, int, Path, int, int], None]
 """Called with the file's index from 0, the number of files, its path, bytes read and bytes in all."""
 
 SETTINGS: Final = (
-    "set memory_limit = '128MB'",
+    "set memory_limit = '64MB'",
     "set threads = 1",
     "set preserve_insertion_order = false",
 )
@@ -130,7 +131,16 @@ def land(
             )
         pseudonymiser = Pseudonymiser(key)
         manifest.check_key(connection, pseudonymiser, key_path)
-        door = _Door(connection, warehouse.parent, pseudonymiser, reference, la_code, return_year, reinstate)
+        door = _Door(
+            connection=connection,
+            ledger=manifest.Manifest(connection),
+            folder=warehouse.parent,
+            pseudonymiser=pseudonymiser,
+            reference=reference,
+            la_code=la_code,
+            return_year=return_year,
+            reinstate=reinstate,
+        )
         for index, source in enumerate(sources):
             tell = _teller(on_progress, index, len(sources), source)
             try:
@@ -138,7 +148,7 @@ def land(
                 outcomes.append(door.land_source(source, tell))
                 tell(source.size)
             except KeyboardInterrupt:
-                _roll_back(connection)
+                door.roll_back()
                 outcomes.append(FileOutcome(source.label, "failed", message="stopped from the keyboard"))
                 report = LandingReport(warehouse, tuple(outcomes), tuple(warnings))
                 raise LandingInterrupted(
@@ -181,25 +191,27 @@ def _steady_memory() -> Iterator[None]:
             gc.enable()
 
 
-def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
-        connection.rollback()
-    except duckdb.Error:
-        # No transaction was open, or the failure has already undone it.
-        return
-
-
 @dataclass
 class _Door:
     """Lands one source at a time into an open warehouse."""
 
     connection: duckdb.DuckDBPyConnection
+    ledger: manifest.Manifest
     folder: Path
     pseudonymiser: Pseudonymiser
     reference: Reference
     la_code: str | None
     return_year: int | None
     reinstate: bool
+
+    def roll_back(self) -> None:
+        """Undo what the current file has done to the warehouse."""
+        self.ledger.rolled_back()
+        try:
+            self.connection.rollback()
+        except duckdb.Error:
+            # No transaction was open, or the failure has already undone it.
+            return
 
     def land_source(self, source: Source, tell: Callable[[int], None]) -> FileOutcome:
         """Land one source; whatever is wrong with it is an outcome, and the warehouse is as it was."""
@@ -208,18 +220,18 @@ class _Door:
         try:
             return self._land(source, tell)
         except FileRefused as refusal:
-            _roll_back(self.connection)
+            self.roll_back()
             status: Status = "skipped" if is_beside_the_point(source) else "failed"
             return FileOutcome(source.label, status, message=str(refusal))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-            _roll_back(self.connection)
+            self.roll_back()
             return FileOutcome(
                 source.label, "failed", message="is damaged inside its zip archive; make it again."
             )
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except (duckdb.Error, SpillFailed) as error:
-            _roll_back(self.connection)
+            self.roll_back()
             text = str(error).strip().splitlines()
             raise _WarehouseFailed(
                 f"the warehouse could not be written ({text[0][:200] if text else type(error).__name__}); "
@@ -227,7 +239,7 @@ class _Door:
                 "run the same command again."
             ) from error
         except OSError as error:
-            _roll_back(self.connection)
+            self.roll_back()
             return FileOutcome(
                 source.label, "failed", message=f"cannot be read ({error.strerror or 'input error'})."
             )
@@ -238,7 +250,7 @@ class _Door:
         known = recognise(source, encoding)
         notes: list[str] = []
         identity, facts = self._identify(source, known, sha256, notes)
-        standing = manifest.standing(self.connection, identity)
+        standing = self.ledger.standing(identity)
         if standing is not None and (standing.is_current or not self.reinstate):
             return self._unchanged(source, identity, standing)
 
@@ -263,18 +275,20 @@ class _Door:
     ) -> FileOutcome:
         """The one transaction of a file that was read to its end."""
         identity, notes = landing.identity, landing.notes
-        self.connection.begin()
-        if is_again:
-            manifest.forget(self.connection, identity)
-        landing.insert(self.connection)
         counts = landing.tally.counts()
         unlisted = landing.unlisted()
-        notes.extend(self._same_child_twice(identity))
-        replaced, warnings = manifest.supersede(self.connection, identity, created_at=facts.file_created_at)
+        self.connection.begin()
+        if is_again:
+            self.ledger.forget(identity)
+        n_twice = _n_twice_in_memory(landing)
+        landing.insert(self.connection)
+        notes.extend(self._same_child_twice(identity, n_twice))
+        replaced, warnings = self.ledger.supersede(identity, created_at=facts.file_created_at)
         notes.extend(warnings)
-        manifest.enter(self.connection, identity, facts, counts, notes)
+        self.ledger.enter(identity, facts, counts, notes)
         write_counts(self.connection, identity.return_id, counts, unlisted)
         self.connection.commit()
+        self.ledger.committed()
         return FileOutcome(
             source.label,
             "landed",
@@ -414,27 +428,44 @@ class _Door:
                 "leave the option out or correct the file."
             )
 
-    def _same_child_twice(self, identity: ReturnIdentity) -> list[str]:
-        """A count of identifiers that stand in more than one record where each should stand once."""
-        table, key = {
-            "cin": ("cin_children", "child_id"),
-            "ssda903": ("ssda903_header", "child_id"),
-            "school_absence": ("school_absence", "pupil_id"),
-            "school_census": ("school_census", "pupil_id"),
-        }[identity.collection]
-        if identity.collection == "ssda903" and "header" not in identity.modules:
+    def _same_child_twice(self, identity: ReturnIdentity, n_twice: int | None) -> list[str]:
+        """A word on identifiers that stand in more than one record where each should stand once."""
+        place = _one_record_per_child(identity)
+        if place is None:
             return []
-        row = self.connection.execute(
-            f"select count(*) from (select {key} from raw.{table} where return_id = ? group by {key} having count(*) > 1)",
-            [identity.return_id],
-        ).fetchone()
-        n_twice = row[0] if row else 0
+        table, key = place
+        if n_twice is None:
+            row = self.connection.execute(
+                f"select count(*) from (select {key} from raw.{table} where return_id = ? "
+                f"group by {key} having count(*) > 1)",
+                [identity.return_id],
+            ).fetchone()
+            n_twice = row[0] if row else 0
         if not n_twice:
             return []
-        who = "child stands" if key == "child_id" else "pupil stands"
-        if n_twice > 1:
-            who = "children stand" if key == "child_id" else "pupils stand"
-        return [f"{n_twice} {who} more than once in this file; every record is kept"]
+        if key == "child_id":
+            who = "child stands" if n_twice == 1 else "children stand"
+        else:
+            who = "pupil stands" if n_twice == 1 else "pupils stand"
+        return [f"{n_twice:,} {who} more than once in this file; every record is kept"]
+
+
+def _one_record_per_child(identity: ReturnIdentity) -> tuple[str, str] | None:
+    """Table and column in which a child should stand once per return; None where it may stand often."""
+    if identity.collection == cin_xml.COLLECTION:
+        return "cin_children", "child_id"
+    if identity.collection == ssda903.COLLECTION:
+        return ("ssda903_header", "child_id") if "header" in identity.modules else None
+    return identity.collection, "pupil_id"
+
+
+def _n_twice_in_memory(landing: Landing) -> int | None:
+    """How many identifiers stand more than once; None when the file's rows were too many to hold."""
+    place = _one_record_per_child(landing.identity)
+    if place is None or place[0] not in landing.batches:
+        return 0
+    identifiers = landing.batches[place[0]].in_memory(place[1])
+    return None if identifiers is None else sum(n > 1 for n in Counter(identifiers).values())
 
 
 def _read(stream: IO[bytes], known: Recognised, encoding: str, landing: Landing) -> None:

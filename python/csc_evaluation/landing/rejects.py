@@ -151,6 +151,13 @@ class TableBatch:
             self._insert(connection, reader)
         self.close()
 
+    def in_memory(self, column: str) -> list[Any] | None:
+        """Values of a column, or None when rows were put aside and not all of them are here."""
+        if self._writer is not None:
+            return None
+        position = self._schema.get_field_index(column)
+        return [row[position] for row in self.rows]
+
     def close(self) -> None:
         """Let go of what was put aside."""
         if self._file is not None:
@@ -188,13 +195,17 @@ def write_counts(
     unlisted: Mapping[tuple[str, str, str], int],
 ) -> None:
     """Insert the counts per record type and the codes outside the lists of one file."""
-    for count in counts:
+    rows = [
+        (return_id, count.record_type, count.n_found, count.n_accepted, count.n_rejected) for count in counts
+    ]
+    _insert_few(connection, "return_counts", rows)
+    _insert_few(connection, "unlisted_codes", [(return_id, *key, n) for key, n in sorted(unlisted.items())])
+
+
+def _insert_few(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert a handful of rows in one statement, which costs far less than one each."""
+    if rows:
+        marks = ", ".join(f"({', '.join('?' for _ in row)})" for row in rows)
         connection.execute(
-            "insert into raw.return_counts values (?, ?, ?, ?, ?)",
-            [return_id, count.record_type, count.n_found, count.n_accepted, count.n_rejected],
-        )
-    for (record_type, field_name, code), n_records in sorted(unlisted.items()):
-        connection.execute(
-            "insert into raw.unlisted_codes values (?, ?, ?, ?, ?)",
-            [return_id, record_type, field_name, code, n_records],
+            f"insert into raw.{table} values {marks}", [value for row in rows for value in row]
         )

@@ -26,7 +26,7 @@ from support.landing_files import (
 )
 
 SETTINGS = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 DATES = st.sampled_from(
     [
@@ -158,7 +158,7 @@ def test_every_row_of_a_messy_csv_is_accounted_for(found: list[list[str]]) -> No
         assert query(warehouse, "select count(*) from raw.rejects") == [(rejected,)]
 
 
-@settings(SETTINGS, max_examples=10)
+@settings(SETTINGS, max_examples=6)
 @given(st.lists(children(), max_size=4), rows, st.randoms(use_true_random=False))
 def test_landing_again_and_in_another_order_changes_nothing(
     found: list[str], episodes: list[list[str]], random

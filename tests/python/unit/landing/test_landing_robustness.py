@@ -60,13 +60,13 @@ PAUSES = {
         process._read = pausing
     """,
     "after inserting": """
-        enter = process.manifest.enter
-        def pausing(connection, identity, facts, counts, notes):
-            enter(connection, identity, facts, counts, notes)
+        enter = process.manifest.Manifest.enter
+        def pausing(self, identity, facts, counts, notes):
+            enter(self, identity, facts, counts, notes)
             if identity.la_code == "336":
                 print("now", flush=True)
                 import time; time.sleep(60)
-        process.manifest.enter = pausing
+        process.manifest.Manifest.enter = pausing
     """,
 }
 
