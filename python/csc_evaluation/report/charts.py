@@ -314,6 +314,15 @@ def love_plot(points: Sequence[BalancePoint], *, key: str, title: str, reference
         .mark_rule(color="#666666", strokeDash=[4, 4])
         .encode(x=x)
     )
+    # One configuration for shape and fill, so that the two make one legend; the outline shows the hollow mark.
+    legend = alt.Legend(
+        title=None,
+        orient="top",
+        columnPadding=40,
+        symbolSize=75,
+        symbolStrokeColor=INK,
+        symbolStrokeWidth=1.6,
+    )
     marks = (
         alt.Chart(frame)
         .mark_point(size=75, filled=True, opacity=1, strokeWidth=1.6, stroke=INK)
@@ -323,12 +332,12 @@ def love_plot(points: Sequence[BalancePoint], *, key: str, title: str, reference
             shape=alt.Shape(
                 "when:N",
                 scale=alt.Scale(domain=["before matching", "after matching"], range=["circle", "diamond"]),
-                legend=alt.Legend(title=None, orient="top", symbolStrokeColor=INK, columnPadding=40),
+                legend=legend,
             ),
             fill=alt.Fill(
                 "when:N",
                 scale=alt.Scale(domain=["before matching", "after matching"], range=["#ffffff", TREATED_INK]),
-                legend=alt.Legend(title=None, orient="top", columnPadding=40),
+                legend=legend,
             ),
         )
     )

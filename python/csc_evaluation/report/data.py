@@ -342,6 +342,17 @@ class QualityCheck:
 
 
 @dataclass(frozen=True)
+class SchoolLink:
+    """Children of an arm with an index event in a financial year, and how many are linked to school records."""
+
+    arm: str
+    financial_year: int
+    n_children: int
+    n_linked: int
+    n_in_two_authorities: int
+
+
+@dataclass(frozen=True)
 class PartialExposure:
     """Matched children of treated authorities by what part of their follow-up lay after go-live."""
 
@@ -376,6 +387,7 @@ class ReportData:
     balance: Part[BalanceRow]
     matched_shares: Part[MatchedShare]
     quality: Part[QualityCheck]
+    links: Part[SchoolLink]
     exposure: PartialExposure | None
     n_imputations: int
     authority_names: Mapping[str, str]
@@ -457,6 +469,7 @@ def load_report_data(programme: str, *, warehouse: Path, run_id: str | None = No
             balance=_balance(source, run),
             matched_shares=_matched_shares(source, run),
             quality=_quality(source),
+            links=_links(source, programme, primary, sites, matches),
             exposure=_exposure(source, run, primary),
             n_imputations=_n_imputations(source, run),
             authority_names=_authority_names(source),
@@ -584,6 +597,39 @@ def _parameters(source: _Source, programme: str) -> Part[Parameter]:
     return Part(rows, every.absent_because)
 
 
+def _arm(table: ir.Table, sites: Part[Site], matches: Part[Match]) -> ir.Value:
+    """The arm of a row's authority in this run."""
+    import ibis
+
+    treated = sorted({row.la_code for row in sites.rows})
+    comparators = sorted({row.comparator_la_code for row in matches.rows} - set(treated))
+    return ibis.cases(
+        (table.la_code.isin(treated) if treated else ibis.literal(False), TREATED_ARM),
+        (table.la_code.isin(comparators) if comparators else ibis.literal(False), COMPARATOR_ARM),
+        else_=OTHER_ARM,
+    )
+
+
+def _links(
+    source: _Source, programme: str, outcome: Outcome, sites: Part[Site], matches: Part[Match]
+) -> Part[SchoolLink]:
+    columns = ("programme", "index_event", "la_code", "financial_year", "has_pupil_link")
+    table = source.table("marts", "index_events", (*columns, "is_pupil_in_two_authorities"))
+    if isinstance(table, str):
+        return Part(absent_because=table)
+    table = table.filter((table.programme == programme) & (table.index_event == outcome.index_event))
+    counted = (
+        table.mutate(arm=_arm(table, sites, matches))
+        .group_by(["arm", "financial_year"])
+        .agg(
+            n_children=lambda t: t.count(),
+            n_linked=lambda t: t.count(where=t.has_pupil_link),
+            n_in_two_authorities=lambda t: t.count(where=t.is_pupil_in_two_authorities),
+        )
+    )
+    return fetch(SchoolLink, counted, "marts.index_events has no rows for this programme.")
+
+
 def _cohort(source: _Source, programme: str, sites: Part[Site], matches: Part[Match]) -> Part[CohortStep]:
     import ibis
 
@@ -591,13 +637,7 @@ def _cohort(source: _Source, programme: str, sites: Part[Site], matches: Part[Ma
     table = source.table("marts", "sample_flow_counts", columns)
     if isinstance(table, str):
         return Part(absent_because=table)
-    treated = sorted({row.la_code for row in sites.rows})
-    comparators = sorted({row.comparator_la_code for row in matches.rows} - set(treated))
-    arm = ibis.cases(
-        (table.la_code.isin(treated) if treated else ibis.literal(False), TREATED_ARM),
-        (table.la_code.isin(comparators) if comparators else ibis.literal(False), COMPARATOR_ARM),
-        else_=OTHER_ARM,
-    )
+    arm = _arm(table, sites, matches)
     is_exclusion = table.is_exclusion if "is_exclusion" in table.columns else ibis.null("boolean")
     counted = (
         table.filter(table.programme == programme)

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -262,6 +263,7 @@ class Page:
     parameters: Grid
     diagnostics: Grid
     quality: Grid
+    links: Grid
     provenance: Grid
     packages: Grid
     words: tuple[tuple[str, str], ...]
@@ -365,6 +367,7 @@ def build_page(data: ReportData, *, truth: float | None = None) -> Page:
         parameters=_parameters(data),
         diagnostics=_diagnostics(data),
         quality=_quality(data, disclosure),
+        links=_links(data, disclosure),
         provenance=_provenance(data),
         packages=_packages(data),
         words=WORDS_USED,
@@ -916,12 +919,7 @@ class _Counts:
         return self._disclosure.count(value, rounded=self._is_rounded)
 
     def _share(self, part: int, whole: int) -> str:
-        """A share of what is shown, so that it gives away no more than the counts beside it."""
-        if whole == 0 or self._disclosure.is_small(part) or self._disclosure.is_small(whole):
-            return MISSING
-        if self._is_rounded:
-            part, whole = self._disclosure.rounded(part), self._disclosure.rounded(whole)
-        return percent(min(part / whole, 1.0)) if whole else MISSING
+        return _shown_share(part, whole, self._disclosure, self._is_rounded)
 
     def note(self) -> str:
         """How counts are shown."""
@@ -1027,6 +1025,15 @@ class _Counts:
             n_text_columns=2,
             absent_because=self._data.matched_shares.absent_because or "there are no rows for this outcome.",
         )
+
+
+def _shown_share(part: int, whole: int, disclosure: Disclosure, is_rounded: bool) -> str:
+    """A share of what is shown, so that it gives away no more than the counts beside it."""
+    if whole == 0 or disclosure.is_small(part) or disclosure.is_small(whole):
+        return MISSING
+    if is_rounded:
+        part, whole = disclosure.rounded(part), disclosure.rounded(whole)
+    return percent(min(part / whole, 1.0)) if whole else MISSING
 
 
 def _step_label(step: str, reason: str, is_leaving: bool) -> str:
@@ -1295,6 +1302,11 @@ def _candidates(data: ReportData) -> tuple[Grid, ...]:
     return tuple(grids)
 
 
+def _without_quarters(reason: str) -> str:
+    """A reason without how many quarters it holds in, so that like reasons are counted together."""
+    return re.sub(r" in \d+ of \d+ quarters$", " in one quarter of the window or more", reason)
+
+
 def _non_candidates(data: ReportData) -> Grid:
     treated = _treated_codes(data)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -1304,7 +1316,7 @@ def _non_candidates(data: ReportData) -> Grid:
             and not row.is_candidate
             and row.candidate_la_code != row.treated_la_code
         ):
-            counts[row.reason or "no reason given"][row.treated_la_code] += 1
+            counts[_without_quarters(row.reason or "no reason given")][row.treated_la_code] += 1
     ordered = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     return Grid(
         caption="Number of authorities that could not be comparators, by reason and treated authority",
@@ -1673,6 +1685,33 @@ def _quality(data: ReportData, disclosure: Disclosure) -> Grid:
         rows=tuple(rows),
         n_text_columns=2,
         absent_because=data.quality.absent_because,
+    )
+
+
+def _links(data: ReportData, disclosure: Disclosure) -> Grid:
+    rows = sorted(data.links.rows, key=lambda row: (row.financial_year, _arm_order(row.arm)))
+    every = [count for row in rows for count in (row.n_children, row.n_linked, row.n_in_two_authorities)]
+    differences = [row.n_children - row.n_linked for row in rows]
+    is_rounded = any(disclosure.is_small(count) for count in (*every, *differences))
+    return Grid(
+        caption="Children linked to school records, and pupils seen in two authorities, by arm",
+        headers=("Year", "Arm", "Children", "Linked", "Share linked", "In two authorities"),
+        rows=tuple(
+            Row(
+                (
+                    Cell(financial_year(row.financial_year)),
+                    Cell(_arm_name(row.arm)),
+                    Cell(disclosure.count(row.n_children, rounded=is_rounded)),
+                    Cell(disclosure.count(row.n_linked, rounded=is_rounded)),
+                    Cell(_shown_share(row.n_linked, row.n_children, disclosure, is_rounded)),
+                    Cell(disclosure.count(row.n_in_two_authorities, rounded=is_rounded)),
+                )
+            )
+            for row in rows
+        ),
+        n_text_columns=2,
+        notes=("By financial year of the index event; the same rule for small counts.",),
+        absent_because=data.links.absent_because,
     )
 
 

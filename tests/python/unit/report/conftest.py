@@ -59,7 +59,8 @@ MARTS = {
     ),
     "index_events": (
         "programme varchar, index_event varchar, child_id varchar, sequence integer, la_code varchar, "
-        "index_date date, is_treated_authority boolean, is_treated boolean, exposure_months double"
+        "index_date date, financial_year integer, is_treated_authority boolean, is_treated boolean, "
+        "exposure_months double, has_pupil_link boolean, is_pupil_in_two_authorities boolean"
     ),
 }
 Rows = Sequence[tuple[object, ...]]
@@ -284,8 +285,8 @@ def _fill_marts(connection: duckdb.DuckDBPyConnection) -> None:
         "marts.index_events",
         [
             (
-                PROGRAMME, "first_referral", f"child{n}", 1, "335", dt.date(2019, 1, 1), True, n < 200,
-                18.0 if n < 200 else 6.0 if n < 350 else 0.0,
+                PROGRAMME, "first_referral", f"child{n}", 1, "335", dt.date(2019, 1, 1), 2019, True, n < 200,
+                18.0 if n < 200 else 6.0 if n < 350 else 0.0, n >= 50, n < 12,
             )
             for n in range(500)
         ],

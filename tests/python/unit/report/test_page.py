@@ -258,6 +258,7 @@ def test_candidates_are_ranked_and_the_others_counted_by_reason(write: Callable[
     assert "taken" in ranks[0][1]
     reasons = dict((row[0], row[1]) for row in rows_of(authorities, "Number of authorities that could not"))
     assert reasons["Is an authority of the programme"] == "4"
+    assert int(reasons["Fewer than 20 children in one quarter of the window or more"]) > 0
 
 
 def test_the_flow_says_who_stays_and_who_leaves_and_why(write: Callable[..., str]):
@@ -300,6 +301,16 @@ def test_flagged_diagnostics_come_first(write: Callable[..., str]):
     rows = rows_of(section(write(), "diagnostics"), "Checks of this run")
     assert [row[2] for row in rows] == ["flagged", "–", "no"]
     assert "Residuals of authorities are correlated over quarters." in rows[0][1]
+
+
+def test_the_share_linked_to_school_records_is_given_by_arm_and_year(
+    write: Callable[..., str], change: Change
+):
+    rows = rows_of(section(write(), "quality"), "Children linked")
+    assert rows == [["2018/19", "Programme's authorities", "500", "450", "90.0%", "12"]]
+    change("update marts.index_events set has_pupil_link = child_id <> 'child1'")
+    rows = rows_of(section(write(), "quality"), "Children linked")
+    assert rows == [["2018/19", "Programme's authorities", "500", "500", "100.0%", "10"]]
 
 
 def test_provenance_names_the_run(write: Callable[..., str]):
