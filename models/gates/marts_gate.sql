@@ -1,5 +1,5 @@
--- One row: the number of models that the marts wait for. It reads every staging and intermediate model, so that one that
--- fails its tests stops the marts, whose old tables then stay (see dbt_project.yml).
+-- One row: the number of models that the marts wait for. It reads every staging and intermediate model, so that one
+-- that fails its tests stops the marts, whose old tables then stay (see dbt_project.yml).
 
 {%- set models = [
     ref('int_care_episode_facts'),

@@ -15,6 +15,12 @@ episodes as (
 
 ),
 
+asylum_children as (
+
+    select distinct child_id from asylum_records
+
+),
+
 first_episode_in_return as (
 
     select
@@ -22,8 +28,7 @@ first_episode_in_return as (
         episodes.return_year,
         min(episodes.episode_start) as first_episode_start
     from episodes
-    inner join (select distinct child_id from asylum_records) as asylum_children
-        on episodes.child_id = asylum_children.child_id
+    inner join asylum_children on episodes.child_id = asylum_children.child_id
     group by episodes.child_id, episodes.return_year
 
 ),

@@ -30,7 +30,7 @@ months_ranked as (
         is_expected_birth,
         row_number() over (
             partition by child_id
-            order by is_expected_birth, n_records desc, last_return_year desc, birth_month
+            order by is_expected_birth asc, n_records desc, last_return_year desc, birth_month asc
         ) as preference
     from months_counted
 

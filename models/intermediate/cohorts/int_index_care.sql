@@ -26,8 +26,8 @@ final as (
         on
             index_events.la_code = care_periods.la_code
             and index_events.child_id = care_periods.child_id
-            and care_periods.care_start < index_events.index_date
-            and care_periods.observed_until > index_events.index_date
+            and index_events.index_date > care_periods.care_start
+            and index_events.index_date < care_periods.observed_until
 
 )
 

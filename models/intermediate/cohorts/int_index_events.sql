@@ -1,6 +1,6 @@
 -- One row per programme, index event, child and sequence, with everything known at the index date: treatment, the
--- child's characteristics, and the authority's: shares of the last quarter that ended before the index date, and whether
--- another innovation programme ran (definitions, sections 4 and 6).
+-- child's characteristics, and the authority's: shares of the last quarter that ended before it, and whether another
+-- innovation programme ran (definitions, sections 4 and 6).
 
 with
 index_children as (

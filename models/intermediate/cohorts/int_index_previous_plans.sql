@@ -31,7 +31,7 @@ plans_before_index as (
         on
             index_events.la_code = plans.la_code
             and index_events.child_id = plans.child_id
-            and plans.plan_start < index_events.index_date
+            and index_events.index_date > plans.plan_start
 
 ),
 

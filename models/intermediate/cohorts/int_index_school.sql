@@ -35,7 +35,7 @@ school_years_so_far as (
     inner join school_years
         on
             index_events.child_id = school_years.child_id
-            and school_years.academic_year <= {{ academic_year('index_events.index_date') }}
+            and {{ academic_year('index_events.index_date') }} >= school_years.academic_year
 
 ),
 

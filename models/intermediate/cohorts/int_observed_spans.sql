@@ -66,7 +66,7 @@ returns_missing as (
         max(returns_needed.return_year) as last_needed_year,
         min(
             case
-                when of_authority.collection is null and national.collection is null then returns_needed.return_year
+                when of_authority.collection is null and of_nation.collection is null then returns_needed.return_year
             end
         ) as first_missing_year
     from returns_needed
@@ -76,12 +76,12 @@ returns_missing as (
             and returns_needed.module = of_authority.module
             and returns_needed.la_code = of_authority.la_code
             and returns_needed.return_year = of_authority.return_year
-    left join returns_landed as national
+    left join returns_landed as of_nation
         on
-            returns_needed.collection = national.collection
-            and returns_needed.module = national.module
-            and returns_needed.return_year = national.return_year
-            and national.la_code is null
+            returns_needed.collection = of_nation.collection
+            and returns_needed.module = of_nation.module
+            and returns_needed.return_year = of_nation.return_year
+            and of_nation.la_code is null
     group by returns_needed.programme, returns_needed.outcome, returns_needed.la_code
 
 ),
@@ -96,10 +96,7 @@ final as (
         case
             when returns_missing.first_missing_year is null then programmes.data_span_end
             when returns_missing.first_missing_year > returns_missing.first_needed_year
-                then least(
-                    {{ return_year_end('returns_missing.first_missing_year - 1') }},
-                    programmes.data_span_end
-                )
+                then least({{ return_year_end('returns_missing.first_missing_year - 1') }}, programmes.data_span_end)
         end as observed_to
     from returns_missing
     inner join programmes on returns_missing.programme = programmes.programme

@@ -109,18 +109,18 @@ every_authority as (
 
 steps as (
 
-{% set steps = [
-    ('referred', 'children with a referral in a landed return', false, 'n_found'),
-    ('referred in the trial period', 'no referral in the trial period', true, 'n_not_in_trial_period'),
-    ('referred in the trial period', 'kept', false, 'n_found - n_not_in_trial_period'),
-    ('at an eligible age', 'month of birth not known', true, 'n_age_not_known'),
-    ('at an eligible age', 'no referral at an eligible age', true, 'n_not_at_eligible_age'),
-    ('at an eligible age', 'kept: the cohort', false, 'n_in_cohort'),
-    ('fully observed', 'the window runs past the end of the data', true, 'n_after_data_span'),
-    ('fully observed', 'a return that the outcome needs is missing', true, 'n_return_missing'),
-    ('fully observed', 'kept: the sample', false, 'n_fully_observed'),
-] %}
-{% for step, reason, is_exclusion, n_children in steps %}
+    {% set stages = [
+        ('referred', 'children with a referral in a landed return', false, 'n_found'),
+        ('referred in the trial period', 'no referral in the trial period', true, 'n_not_in_trial_period'),
+        ('referred in the trial period', 'kept', false, 'n_found - n_not_in_trial_period'),
+        ('at an eligible age', 'month of birth not known', true, 'n_age_not_known'),
+        ('at an eligible age', 'no referral at an eligible age', true, 'n_not_at_eligible_age'),
+        ('at an eligible age', 'kept: the cohort', false, 'n_in_cohort'),
+        ('fully observed', 'the window runs past the end of the data', true, 'n_after_data_span'),
+        ('fully observed', 'a return that the outcome needs is missing', true, 'n_return_missing'),
+        ('fully observed', 'kept: the sample', false, 'n_fully_observed'),
+    ] %}
+    {% for step, reason, is_exclusion, n_children in stages %}
     select
         programme,
         outcome,
@@ -132,7 +132,8 @@ steps as (
         cast({{ n_children }} as bigint) as n_children
     from every_authority
     {{ 'union all' if not loop.last }}
-{% endfor %}
+    {% endfor %}
+
 ),
 
 final as (

@@ -1,6 +1,6 @@
 -- One row per programme, evaluated outcome, authority and quarter of the trial period: index events, fully observed
--- children, and the mean of the outcome with its standard error, from exact decimal sums. A quarter without children has
--- a row of zeros (definitions, section 7).
+-- children, and the mean of the outcome with its standard error, from exact decimal sums. A quarter without children
+-- has a row of zeros (definitions, section 7).
 
 with
 outcomes as (
@@ -68,6 +68,25 @@ every_quarter as (
 
 ),
 
+means as (
+
+    select
+        *,
+        cast(sum_value as double) / nullif(n_children, 0) as mean_value
+    from every_quarter
+
+),
+
+variances as (
+
+    select
+        *,
+        -- Rounding can leave a hair below zero where every value is the same.
+        greatest(sum_of_squares - n_children * mean_value * mean_value, 0.0) / nullif(n_children - 1, 0) as variance
+    from means
+
+),
+
 final as (
 
     select
@@ -78,19 +97,10 @@ final as (
         n_index_events,
         n_children,
         sum_value,
-        cast(sum_value as double) / nullif(n_children, 0) as mean_value,
-        case
-            when n_children > 1
-                then sqrt(
-                    greatest(
-                        sum_of_squares - cast(sum_value as double) * cast(sum_value as double) / n_children, 0.0
-                    )
-                    / (n_children - 1)
-                    / n_children
-                )
-        end as standard_error,
+        mean_value,
+        case when n_children > 1 then sqrt(variance / n_children) end as standard_error,
         n_children / cast(nullif(n_index_events, 0) as double) as share_fully_observed
-    from every_quarter
+    from variances
 
 )
 

@@ -132,6 +132,16 @@ rejected_records as (
 
 ),
 
+unlisted_codes_of_returns as (
+
+    select
+        return_id,
+        sum(n_records) as n_unlisted
+    from unlisted_codes
+    group by return_id
+
+),
+
 codes_outside_the_lists as (
 
     select
@@ -139,16 +149,19 @@ codes_outside_the_lists as (
         returns.return_year,
         'unlisted_code' as check_name,
         sum(returns.n_accepted) as n_records,
-        sum(coalesce(unlisted.n_unlisted, 0)) as n_failed
+        sum(coalesce(unlisted_codes_of_returns.n_unlisted, 0)) as n_failed
     from returns
-    left join (
-        select
-            return_id,
-            sum(n_records) as n_unlisted
-        from unlisted_codes
-        group by return_id
-    ) as unlisted on returns.return_id = unlisted.return_id
+    left join unlisted_codes_of_returns on returns.return_id = unlisted_codes_of_returns.return_id
     group by returns.la_code, returns.return_year
+
+),
+
+programme_years as (
+
+    select
+        programme,
+        {{ whole_numbers(financial_year('data_span_start'), financial_year('data_span_end')) }} as return_year
+    from programmes
 
 ),
 
@@ -160,12 +173,7 @@ years_expected as (
         authorities.la_code,
         programme_years.return_year
     from outcome_collections
-    inner join (
-        select
-            programme,
-            {{ whole_numbers(financial_year('data_span_start'), financial_year('data_span_end')) }} as return_year
-        from programmes
-    ) as programme_years on outcome_collections.programme = programme_years.programme
+    inner join programme_years on outcome_collections.programme = programme_years.programme
     inner join authorities
         on
             (
@@ -280,28 +288,32 @@ children_with_flags as (
 ),
 {% endfor %}
 
+pupils_of_return_year as (
+
+    select distinct
+        la_code,
+        return_year,
+        child_id,
+        pupil_id
+    from child_records
+    where pupil_id is not null
+
+),
+
 pupils_in_two_authorities as (
 
     select
-        child_records.la_code,
-        child_records.return_year,
+        pupils_of_return_year.la_code,
+        pupils_of_return_year.return_year,
         'pupil_in_two_authorities' as check_name,
         count(*) as n_records,
         sum(case when child_pupils.is_pupil_in_two_authorities then 1 else 0 end) as n_failed
-    from (
-        select distinct
-            la_code,
-            return_year,
-            child_id,
-            pupil_id
-        from child_records
-        where pupil_id is not null
-    ) as child_records
+    from pupils_of_return_year
     inner join child_pupils
         on
-            child_records.child_id = child_pupils.child_id
-            and child_records.pupil_id = child_pupils.pupil_id
-    group by child_records.la_code, child_records.return_year
+            pupils_of_return_year.child_id = child_pupils.child_id
+            and pupils_of_return_year.pupil_id = child_pupils.pupil_id
+    group by pupils_of_return_year.la_code, pupils_of_return_year.return_year
 
 ),
 
@@ -339,7 +351,10 @@ pupils_in_two_authorities as (
         '{{ check_name }}' as check_name,
         count(*) as n_records,
         sum(
-            case when spells.is_open_at_data_end and spells.last_return_year < last_returns.last_landed_year then 1 else 0 end
+            case
+                when spells.is_open_at_data_end and spells.last_return_year < last_returns.last_landed_year then 1
+                else 0
+            end
         ) as n_failed
     from {{ spells }} as spells
     inner join last_returns

@@ -52,10 +52,7 @@ series as (
         is_short_break,
         series_no,
         min(episode_start) as series_start,
-        case
-            when bool_or(place_from_end = 1 and episode_until is null) then null
-            else max(stated_until)
-        end as latest_end,
+        case when not bool_or(place_from_end = 1 and episode_until is null) then max(stated_until) end as latest_end,
         max(case when place_from_end = 1 then last_return_year end) as last_return_year,
         min(first_return_year) as first_return_year,
         bool_or(place_from_start = 1 and is_start_code) as is_start_code,
@@ -96,10 +93,10 @@ final as (
         series.series_no,
         series.series_start,
         series.series_end,
-        case
-            when series.series_end is not null then series.series_end
-            else greatest({{ return_year_end('series.last_return_year') }}, series.series_start)
-        end as observed_until,
+        coalesce(
+            series.series_end,
+            greatest({{ return_year_end('series.last_return_year') }}, series.series_start)
+        ) as observed_until,
         series.series_end is null as is_open_at_data_end,
         (
             not series.is_start_code

@@ -1,4 +1,5 @@
--- One row per referral record (CINdetails) of a Children in Need return; the same referral comes back in every return that carries it.
+-- One row per referral record (CINdetails) of a Children in Need return; the same referral comes back in every return
+-- that carries it.
 -- Names, types and codes of raw.cin_referrals; every row is kept (definitions, section 2).
 
 with

@@ -1,0 +1,30 @@
+-- Each number that a rule of the warehouse reads has one row for all programmes: without it the rule would leave out
+-- every record, silently.
+
+with
+parameters as (
+
+    select * from {{ ref('parameters') }}
+
+),
+
+parameters_needed as (
+
+    {% for parameter in [
+        'referral_age_months_min', 'care_gap_days_max', 'pupil_premium_ncyear_max', 'school_age_from_years',
+    ] %}
+    select '{{ parameter }}' as parameter
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+)
+
+select
+    'the parameter has a row with programme *' as broken_rule,
+    parameters_needed.parameter
+from parameters_needed
+left join parameters
+    on
+        parameters_needed.parameter = parameters.parameter
+        and parameters.programme = '*'
+where parameters.parameter is null
