@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.calendar import NEVER, Days
 from csc_evaluation.synthetic.calibration import Calibration
-from csc_evaluation.synthetic.config import SynthesisConfig
+from csc_evaluation.synthetic.config import LATEST_YEAR, SynthesisConfig
 from csc_evaluation.synthetic.lives import (
     DAYS_PER_YEAR,
     IN_NEED,
@@ -163,12 +163,10 @@ def _reasons_ceased(rng: np.random.Generator, cal: Calibration, lives: Lives) ->
     birth = children.birth[care.child]
     age = (care.end - birth) / DAYS_PER_YEAR
     years = (care.end - care.start) / DAYS_PER_YEAR
-    share = {
-        name: np.mean(list(cal.targets[f"cla_ceased_share_{name}"].values()))
-        for name in (*_AT_EIGHTEEN, *_EARLIER)
-    }
-    at_eighteen = _draw(rng, np.array([share[name] for name in _AT_EIGHTEEN]), n)
-    weight = np.tile(np.array([share[name] for name in _EARLIER]), (n, 1))
+    year = calendar.return_year_of(np.minimum(care.end, calendar.year_end(LATEST_YEAR)))
+    share = {name: cal.by_year(f"cla_ceased_share_{name}", year) for name in (*_AT_EIGHTEEN, *_EARLIER)}
+    at_eighteen = _draw_by_row(rng, np.column_stack([share[name] for name in _AT_EIGHTEEN]))
+    weight = np.column_stack([share[name] for name in _EARLIER])
     # Adoption is for young children after most of a year; the published share refers to everyone, so that it is
     # raised among those who can be adopted. Custody and remand are for the older.
     can_be_adopted = (age < 7) & (years > 0.7)
@@ -176,10 +174,7 @@ def _reasons_ceased(rng: np.random.Generator, cal: Calibration, lives: Lives) ->
     weight[:, _EARLIER.index("special_guardianship")] *= np.where(years > 0.4, 1.5, 0.1)
     for name in ("E9", "E14"):
         weight[:, _EARLIER.index(name)] *= np.where(age >= 11, 2.5, 0.0)
-    edges = np.cumsum(weight, axis=1)
-    edges /= edges[:, -1:]
-    earlier = (rng.random(n)[:, None] > edges).sum(axis=1)
-    names = np.array(_EARLIER, dtype=object)[np.minimum(earlier, len(_EARLIER) - 1)]
+    names = np.array(_EARLIER, dtype=object)[_draw_by_row(rng, weight)]
     names = np.where(care.end >= _eighteenth(birth), np.array(_AT_EIGHTEEN, dtype=object)[at_eighteen], names)
     guardians = np.array(_GUARDIANSHIP[0], dtype=object)[_draw(rng, _GUARDIANSHIP[1], n)]
     names = np.where(names == "special_guardianship", guardians, names)
@@ -187,6 +182,13 @@ def _reasons_ceased(rng: np.random.Generator, cal: Calibration, lives: Lives) ->
     uasc = children.is_uasc[care.child] & (care.end < _eighteenth(birth))
     names = np.where(uasc, "E15", names)
     return np.where(care.end == children.leaves_on[care.child], "E3", names).astype(object)
+
+
+def _draw_by_row(rng: np.random.Generator, weight: Floats) -> NDArray[np.int64]:
+    """One category per row, in proportion to the row's weights."""
+    edges = np.cumsum(weight, axis=1)
+    u = rng.random(len(weight)) * (edges[:, -1] if len(weight) else 1.0)
+    return np.minimum((u[:, None] > edges).sum(axis=1), weight.shape[1] - 1).astype(np.int64)
 
 
 def _episodes(
@@ -312,14 +314,14 @@ def _placements(
     young = np.concatenate([_FOSTER, [0.005, 0.09, 0.0, 0.004, 0.02, 0.0, 0.0, 0.0, 0.004, 0.0, 0.003]])
     middle = np.concatenate([_FOSTER, [0.16, 0.05, 0.0, 0.015, 0.0, 0.005, 0.002, 0.0, 0.006, 0.0, 0.006]])
     older = np.concatenate(
-        [_FOSTER * 0.5, [0.19, 0.025, 0.32, 0.03, 0.002, 0.006, 0.004, 0.03, 0.01, 0.006, 0.012]]
+        [_FOSTER * 0.5, [0.19, 0.025, 0.48, 0.03, 0.002, 0.006, 0.004, 0.03, 0.01, 0.006, 0.012]]
     )
     drawn = np.select(
         [age < 6, age < 15.8],
         [codes[_draw(rng, young, m)], codes[_draw(rng, middle, m)]],
         codes[_draw(rng, older, m)],
     )
-    for_uasc = np.where(age < 16, "U6", np.where(rng.random(m) < 0.6, "H5", "U6"))
+    for_uasc = np.where(age < 16, "U6", np.where(rng.random(m) < 0.75, "H5", "U6"))
     drawn = np.where(is_uasc, for_uasc, drawn)
     drawn = np.where(is_placing, np.where(rng.random(m) < 0.2, "A5", "A6"), drawn)
     provided = _PLACEMENT_PROVIDERS[_draw(rng, _PROVIDER_SHARES, m)]

@@ -296,7 +296,7 @@ def _factors(rng: np.random.Generator, cal: Calibration, lives: Lives, assessmen
             if _FACTOR_FROM.get(code, 0) > value:
                 continue
             published = cal.target(f"factor_share_{code}", int(max(value, first_published)))
-            shares[rows, place] = published
+            shares[rows, place] = published * cal["factor_share_scale"]
     for code in ("5A", "6A"):
         place = FACTORS.index(code)
         likely = np.minimum(0.85, 0.75 * shares[:, place] / d)

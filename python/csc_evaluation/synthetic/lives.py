@@ -736,7 +736,10 @@ def _in_need_length(u: Floats, cal: Calibration) -> Floats:
     band = np.clip(np.searchsorted(edges, u, side="right") - 1, 0, 4)
     within = (u - edges[band]) / (edges[band + 1] - edges[band])
     upper = np.append(bounds[1:], 2.0)[band]
-    inside = bounds[band] * (upper / bounds[band]) ** within
+    # Even within the first band, as the many short cases are; evenly on the log scale in the others.
+    inside = np.where(
+        band == 0, bounds[0] + within * (upper - bounds[0]), bounds[band] * (upper / bounds[band]) ** within
+    )
     tail = 2.0 - cal["long_case_mean_years"] * np.log(np.maximum(1e-9, 1 - within))
     return np.where(band == 4, tail, inside)
 
