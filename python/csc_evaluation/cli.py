@@ -102,19 +102,25 @@ def land(
     """
     from csc_evaluation.landing import land as land_files
     from csc_evaluation.landing import render_report
+    from csc_evaluation.landing.process import LandingInterrupted
 
     path = warehouse_module.warehouse_path(warehouse)
-    with _progress() as progress:
-        report = land_files(
-            [Path(given) for given in paths],
-            warehouse=path,
-            la_code=authority,
-            return_year=year,
-            reinstate=reinstate,
-            on_progress=lambda index, n_files, file, done, total: progress(
-                f"land: {file.name}", (index + done / max(total, 1)) / max(n_files, 1)
-            ),
-        )
+    try:
+        with _progress() as progress:
+            report = land_files(
+                [Path(given) for given in paths],
+                warehouse=path,
+                la_code=authority,
+                return_year=year,
+                reinstate=reinstate,
+                on_progress=lambda index, n_files, file, done, total: progress(
+                    f"land: {file.name}", (index + done / max(total, 1)) / max(n_files, 1)
+                ),
+            )
+    except LandingInterrupted as stopped:
+        render_report(stopped.report, out)
+        _say(str(stopped))
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     render_report(report, out)
     if report.n_failed:
         raise typer.Exit(EXIT_FAILED)
@@ -435,7 +441,7 @@ def main() -> None:
         app()
     except SystemExit as leaving:
         if leaving.code == EXIT_INTERRUPTED:
-            _say("interrupted; what was finished stays, the step under way left nothing.")
+            _say("interrupted.")
         raise
     except CscError as error:
         _fail(str(error))
