@@ -314,33 +314,10 @@ def love_plot(points: Sequence[BalancePoint], *, key: str, title: str, reference
         .mark_rule(color="#666666", strokeDash=[4, 4])
         .encode(x=x)
     )
-    # One configuration for shape and fill, so that the two make one legend; the outline shows the hollow mark.
-    legend = alt.Legend(
-        title=None,
-        orient="top",
-        columnPadding=40,
-        symbolSize=75,
-        symbolStrokeColor=INK,
-        symbolStrokeWidth=1.6,
-    )
-    marks = (
-        alt.Chart(frame)
-        .mark_point(size=75, filled=True, opacity=1, strokeWidth=1.6, stroke=INK)
-        .encode(
-            x=x,
-            y=y,
-            shape=alt.Shape(
-                "when:N",
-                scale=alt.Scale(domain=["before matching", "after matching"], range=["circle", "diamond"]),
-                legend=legend,
-            ),
-            fill=alt.Fill(
-                "when:N",
-                scale=alt.Scale(domain=["before matching", "after matching"], range=["#ffffff", TREATED_INK]),
-                legend=legend,
-            ),
-        )
-    )
+    when = ["before matching", "after matching"]
+    shape = alt.Shape("when:N", scale=alt.Scale(domain=when, range=["circle", "diamond"]), legend=None)
+    fill = alt.Fill("when:N", scale=alt.Scale(domain=when, range=["#ffffff", TREATED_INK]), legend=None)
+    marks = alt.Chart(frame).mark_point(size=75, filled=True, opacity=1, strokeWidth=1.6, stroke=INK)
     layers: list[Any] = [zero, limits]
     if not pairs.empty:
         layers.append(
@@ -348,7 +325,20 @@ def love_plot(points: Sequence[BalancePoint], *, key: str, title: str, reference
             .mark_rule(color="#999999")
             .encode(x=alt.X("before:Q", scale=scale, title=axis_title), x2="after:Q", y=y)
         )
-    layers.append(marks)
+    layers.append(marks.encode(x=x, y=y, shape=shape, fill=fill))
+    # The names of the marks stand above the plot as marks themselves: a drawn legend would lose the outline.
+    for name, place in zip(when, (20, 150), strict=True):
+        above = alt.Chart(pd.DataFrame({"when": [name]}))
+        layers.append(
+            above.mark_point(size=75, filled=True, opacity=1, strokeWidth=1.6, stroke=INK).encode(
+                x=alt.value(place), y=alt.value(-14), shape=shape, fill=fill
+            )
+        )
+        layers.append(
+            above.mark_text(align="left", baseline="middle", dx=9, fontSize=11, font=FONT, color=INK).encode(
+                x=alt.value(place), y=alt.value(-14), text="when:N"
+            )
+        )
     chart = alt.layer(*layers).properties(width=CHART_WIDTH - 220, height=alt.Step(19))
     before = [abs(point.before) for point in points if point.before is not None]
     after = [abs(point.after) for point in points if point.after is not None]

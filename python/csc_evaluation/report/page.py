@@ -416,7 +416,7 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
                 )
                 + ". Each is compared, before and after its go-live, with one or more authorities whose earlier trend "
                 "in the outcome was closest to its own (difference in differences).",
-                True,
+                programme.is_registered,
             )
         )
     if data.strata:
@@ -450,10 +450,16 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
         )
         said.append(
             Said(
-                f"The estimate is by {words(specification.estimator)}{effects}{adjusted}; its headline inference, "
-                f"{_inference_name(specification.headline_inference)}, was fixed on "
-                f"{english_date(specification.fixed_on)}.",
+                f"The estimate is by {words(specification.estimator)}{effects}{adjusted}.",
                 specification.is_registered,
+            )
+        )
+        # The specification may be registered and the inference chosen for its headline not.
+        said.append(
+            Said(
+                f"Its headline inference, {_inference_name(specification.headline_inference)}, was fixed on "
+                f"{english_date(specification.fixed_on)}.",
+                data.headline.is_registered if data.headline is not None else None,
             )
         )
     return tuple(said)
@@ -1572,16 +1578,9 @@ def _missing_text(data: ReportData) -> str:
 def _linear_text(data: ReportData) -> str:
     low, high = data.parameter("linear_baseline_min"), data.parameter("linear_baseline_max")
     span = f"{percent(low, 0)} to {percent(high, 0)}"
-    found = [
-        row.meaning
-        for row in data.diagnostics.rows
-        if row.outcome == data.outcome.outcome and "linear" in row.diagnostic
-    ]
     baseline = data.headline.baseline_mean if data.headline is not None else None
     if data.outcome.kind != "binary":
         return "The model is linear in the outcome."
-    if found:
-        return sentence(found[0])
     if baseline is None:
         return f"Registered where the baseline lies within {span}; the run stored no baseline."
     if low <= baseline <= high:

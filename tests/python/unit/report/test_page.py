@@ -280,6 +280,22 @@ def test_the_flow_says_who_stays_and_who_leaves_and_why(write: Callable[..., str
     ]
 
 
+def test_a_baseline_outside_the_registered_range_is_said_to_be(write: Callable[..., str], change: Change):
+    assert "The baseline, 6.23%, lies within 5% to 95%" in text_of(section(write(), "assumptions"))
+    change("update results.estimates set baseline_mean = 0.031")
+    assert "The baseline, 3.10%, lies outside 5% to 95%" in text_of(section(write(), "assumptions"))
+
+
+def test_the_headline_inference_carries_its_own_mark(write: Callable[..., str], change: Change):
+    def mark_after_headline(page: str) -> str:
+        said = text_of(section(page, "asked").find("p"))
+        return said[said.index("Its headline inference") :].split(".")[1].strip()
+
+    assert mark_after_headline(write()) == "registered"
+    change("update results.estimates set is_registered = false where is_headline")
+    assert mark_after_headline(write()) == "our addition"
+
+
 def test_assumptions_come_from_the_seeds(write: Callable[..., str], change: Change):
     change("update protocol.sites set is_assumed = la_code = '866'")
     page = write()
