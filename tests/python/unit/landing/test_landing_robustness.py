@@ -32,7 +32,9 @@ def big(la_code: str = "336") -> str:
 
 LANDER = textwrap.dedent(
     """
-    import sys
+    import signal, sys
+    # A test run in the background has the keyboard's signal ignored, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from pathlib import Path
     from csc_evaluation.errors import CscError
     from csc_evaluation.landing import land, process
