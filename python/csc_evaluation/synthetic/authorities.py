@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,9 +234,3 @@ def _ethnicity_shares() -> dict[str, NDArray[np.float64]]:
         values = np.array([shares.get(name, 0.0) for name in ETHNICITIES])
         out[str(code)] = values / values.sum()
     return out
-
-
-def site_go_live(programme: str, codes: Sequence[str]) -> NDArray[np.int64]:
-    """Go-live day of each code, a day beyond every return for authorities that are no site."""
-    sites = programme_sites(programme)
-    return np.array([sites.get(code) or 10**6 for code in codes], dtype=np.int64)

@@ -16,7 +16,7 @@ REFERRALS_SEED = "reference/synthetic_la_referrals"
 ETHNICITY_SEED = "reference/synthetic_la_ethnicity"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Targets by measure and year, and parameters by name.
 

@@ -13,18 +13,17 @@ from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.config import LATEST_YEAR, SynthesisConfig
 from csc_evaluation.synthetic.lives import (
     DAYS_PER_YEAR,
+    DETAILS_STREAM,
     IN_NEED,
-    CarePeriods,
     Columns,
     Floats,
     Lives,
-    _draw,
-    _eighteenth,
+    draw_categories,
+    eighteenth_birthday,
     stream,
 )
 
 Texts = NDArray[np.object_]
-_DETAILS = 9
 
 # First and later legal statuses (DfE, Children looked after in England: at the start about half under section 20,
 # a third under an interim order; at 31 March most under a full care order).
@@ -137,7 +136,7 @@ class CareDetails:
 
 def detail(config: SynthesisConfig, cal: Calibration, lives: Lives) -> CareDetails:
     """Fill the periods of care of one group with episodes, and add series of short breaks."""
-    rng = stream(config, lives.group.key, _DETAILS)
+    rng = stream(config, lives.group.key, DETAILS_STREAM)
     care = lives.care
     ceased = _reasons_ceased(rng, cal, lives)
     episodes, placed = _episodes(rng, cal, lives, ceased)
@@ -175,11 +174,13 @@ def _reasons_ceased(rng: np.random.Generator, cal: Calibration, lives: Lives) ->
     for name in ("E9", "E14"):
         weight[:, _EARLIER.index(name)] *= np.where(age >= 11, 2.5, 0.0)
     names = np.array(_EARLIER, dtype=object)[_draw_by_row(rng, weight)]
-    names = np.where(care.end >= _eighteenth(birth), np.array(_AT_EIGHTEEN, dtype=object)[at_eighteen], names)
-    guardians = np.array(_GUARDIANSHIP[0], dtype=object)[_draw(rng, _GUARDIANSHIP[1], n)]
+    names = np.where(
+        care.end >= eighteenth_birthday(birth), np.array(_AT_EIGHTEEN, dtype=object)[at_eighteen], names
+    )
+    guardians = np.array(_GUARDIANSHIP[0], dtype=object)[draw_categories(rng, _GUARDIANSHIP[1], n)]
     names = np.where(names == "special_guardianship", guardians, names)
     names = np.where(names == "adopted", np.where(rng.random(n) < 0.57, "E11", "E12"), names)
-    uasc = children.is_uasc[care.child] & (care.end < _eighteenth(birth))
+    uasc = children.is_uasc[care.child] & (care.end < eighteenth_birthday(birth))
     names = np.where(uasc, "E15", names)
     return np.where(care.end == children.leaves_on[care.child], "E3", names).astype(object)
 
@@ -233,7 +234,7 @@ def _episodes(
     is_last = np.concatenate((period[1:] != period[:-1], [True])) if m else np.zeros(0, dtype=bool)
     end = np.where(is_last, care.end[period], np.concatenate((start[1:], [NEVER])) if m else start)
     kind = np.array(["P", "L", "B", "T", "U"], dtype=object)[
-        _draw(rng, np.array([0.55, 0.24, 0.10, 0.08, 0.03]), m)
+        draw_categories(rng, np.array([0.55, 0.24, 0.10, 0.08, 0.03]), m)
     ]
     reason_new = np.where(is_first, "S", np.where(is_placing, "B", kind)).astype(object)
     child = care.child[period]
@@ -245,7 +246,7 @@ def _episodes(
     reason_ceased = np.where(is_last, ceased[period], "X1").astype(object)
     follows = np.concatenate((reason_new[1:], [""])).astype(object) if m else reason_new
     changes_place = ~is_last & np.isin(follows, ("P", "B", "T", "U"))
-    why = np.array(_PLACE_CHANGES[0], dtype=object)[_draw(rng, _PLACE_CHANGES[1], m)]
+    why = np.array(_PLACE_CHANGES[0], dtype=object)[draw_categories(rng, _PLACE_CHANGES[1], m)]
     # A break of a day between two episodes of one period: the next starts a day after the last ended.
     # Never over a 31 March, where the first return would show the later part alone.
     gap = ~is_last & (end - start > 20) & (rng.random(m) < cal["one_day_gap_share"])
@@ -253,7 +254,7 @@ def _episodes(
         np.minimum(end, NEVER - 1)
     )
     end = np.where(gap, end - 1, end)
-    need = _NEEDS[_draw(rng, _NEED_SHARES, n)][period]
+    need = _NEEDS[draw_categories(rng, _NEED_SHARES, n)][period]
     need = np.where(children.is_uasc[child], "N8", need).astype(object)
     number = rng.integers(1_000_000, 9_999_999, m)
     urn = np.where(
@@ -282,7 +283,7 @@ def _statuses(
     m = len(period)
     codes = np.array(_FIRST_STATUS[0], dtype=object)
     n_periods = int(period.max(initial=-1)) + 1
-    first = codes[_draw(rng, _FIRST_STATUS[1], n_periods)][period]
+    first = codes[draw_categories(rng, _FIRST_STATUS[1], n_periods)][period]
     first = np.where(is_uasc, "V2", first)
     changed = np.isin(reason_new, ("L", "B", "U"))
     running = np.cumsum(changed)
@@ -318,13 +319,13 @@ def _placements(
     )
     drawn = np.select(
         [age < 6, age < 15.8],
-        [codes[_draw(rng, young, m)], codes[_draw(rng, middle, m)]],
-        codes[_draw(rng, older, m)],
+        [codes[draw_categories(rng, young, m)], codes[draw_categories(rng, middle, m)]],
+        codes[draw_categories(rng, older, m)],
     )
     for_uasc = np.where(age < 16, "U6", np.where(rng.random(m) < 0.75, "H5", "U6"))
     drawn = np.where(is_uasc, for_uasc, drawn)
     drawn = np.where(is_placing, np.where(rng.random(m) < 0.2, "A5", "A6"), drawn)
-    provided = _PLACEMENT_PROVIDERS[_draw(rng, _PROVIDER_SHARES, m)]
+    provided = _PLACEMENT_PROVIDERS[draw_categories(rng, _PROVIDER_SHARES, m)]
     provided = np.where(drawn == "P1", "PR0", provided)
     moves = is_first | np.isin(reason_new, ("P", "B", "T", "U"))
     source = np.maximum.accumulate(np.where(moves, np.arange(m), 0)) if m else np.zeros(0, dtype=np.int64)
@@ -407,14 +408,11 @@ def _reviews(rng: np.random.Generator, config: SynthesisConfig, lives: Lives) ->
     age = (held - children.birth[child]) / DAYS_PER_YEAR
     spoken = np.array(["PN1", "PN2", "PN3", "PN5", "PN6", "PN7"], dtype=object)
     code = np.where(
-        age < 4, "PN0", spoken[_draw(rng, np.array([0.55, 0.05, 0.02, 0.16, 0.12, 0.10]), len(period))]
+        age < 4,
+        "PN0",
+        spoken[draw_categories(rng, np.array([0.55, 0.05, 0.02, 0.16, 0.12, 0.10]), len(period))],
     )
     return CareReviews(child, held, code.astype(object))
-
-
-def truncated(care: CarePeriods, first_day: int) -> CarePeriods:
-    """Periods of care that some return from ``first_day`` on shows."""
-    return care.take(care.end >= first_day)
 
 
 KINDS_OF_PLACEMENT: dict[str, tuple[str, ...]] = {

@@ -12,9 +12,7 @@ from csc_evaluation.synthetic.calendar import NEVER, Days
 from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.config import SynthesisConfig
 from csc_evaluation.synthetic.lives import (
-    _CASEWORK,
-    _PLAN_SURVIVAL,
-    _PLAN_YEARS,
+    CASEWORK_STREAM,
     CLOSED_AFTER_ASSESSMENT,
     DAYS_PER_YEAR,
     IN_NEED,
@@ -22,8 +20,8 @@ from csc_evaluation.synthetic.lives import (
     Columns,
     Lives,
     Referrals,
-    _draw,
-    _eighteenth,
+    draw_categories,
+    eighteenth_birthday,
     stream,
 )
 
@@ -70,6 +68,11 @@ _NEED_SHARES = np.array([0.56, 0.06, 0.035, 0.085, 0.155, 0.025, 0.005, 0.03, 0.
 CATEGORIES = np.array(["NEG", "EMO", "PHY", "SAB", "MUL"], dtype=object)
 # DfE, Characteristics of children in need, category at the start of a plan: neglect near half, emotional a third.
 _CATEGORY_SHARES = np.array([0.49, 0.37, 0.075, 0.04, 0.025])
+
+# Survival of child protection plans at the given years: read off the published durations at 31 March, whose
+# density is survival over mean length (d5, 2018 to 2024).
+_PLAN_YEARS = np.array([0.01, 0.25, 0.5, 1.0, 2.0, 4.0])
+_PLAN_SURVIVAL = np.array([1.0, 0.88, 0.68, 0.21, 0.025, 0.0])
 
 FACTORS: tuple[str, ...] = (
     "1A", "1B", "1C", "2A", "2B", "2C", "3A", "3B", "3C", "4A", "4B", "4C", "5A", "5B", "5C", "6A", "6B", "6C", "7A",
@@ -170,7 +173,7 @@ class Casework:
 
 def carry_out(config: SynthesisConfig, cal: Calibration, lives: Lives) -> Casework:
     """Draw the casework; closures of ``lives.referrals`` move where a plan outlasts them."""
-    rng = stream(config, lives.group.key, _CASEWORK)
+    rng = stream(config, lives.group.key, CASEWORK_STREAM)
     plans = _protection_plans(rng, cal, lives)
     assessments = _assessments(rng, cal, lives.referrals)
     enquiries, conference = _enquiries(rng, cal, lives, plans)
@@ -210,7 +213,7 @@ def _protection_plans(rng: np.random.Generator, cal: Calibration, lives: Lives) 
     years = np.interp(rng.random(len(row)), 1 - _PLAN_SURVIVAL, _PLAN_YEARS)
     end = start + np.maximum(3, (years * DAYS_PER_YEAR).astype(np.int64))
     child = referrals.child[row]
-    limit = np.minimum(_eighteenth(children.birth[child]), children.leaves_on[child])
+    limit = np.minimum(eighteenth_birthday(children.birth[child]), children.leaves_on[child])
     end = np.minimum(end, limit)
     # A later referral of the child may hold the next plan: the earlier one ends first.
     following = (
@@ -219,8 +222,8 @@ def _protection_plans(rng: np.random.Generator, cal: Calibration, lives: Lives) 
     end = np.minimum(end, following - 1)
     fits = end > start + 1
     row, start, end, child = row[fits], start[fits], end[fits], child[fits]
-    category = _draw(rng, _CATEGORY_SHARES, len(row))
-    latest = np.where(rng.random(len(row)) < 0.08, _draw(rng, _CATEGORY_SHARES, len(row)), category)
+    category = draw_categories(rng, _CATEGORY_SHARES, len(row))
+    latest = np.where(rng.random(len(row)) < 0.08, draw_categories(rng, _CATEGORY_SHARES, len(row)), category)
     seen = np.arange(len(row)) - np.searchsorted(child, child, side="left")
     _raise_earlier_plans(rng, cal, lives, child, start)
     earlier = children.earlier_plans[child]
@@ -378,11 +381,11 @@ def _facts(rng: np.random.Generator, cal: Calibration, lives: Lives, conference:
     key = children.family[referrals.child] * 2**21 + referrals.referral_date
     _, together = np.unique(key, return_inverse=True)
     n_groups = int(together.max(initial=-1)) + 1
-    source = _draw(rng, _SOURCE_SHARES, n_groups)[together]
+    source = draw_categories(rng, _SOURCE_SHARES, n_groups)[together]
     early_help = (rng.random(n_groups) < 0.03)[together] & (year >= _EARLY_HELP_SOURCE_YEAR)
     source = np.where(early_help, _EARLY_HELP_SOURCE, source)
     uasc = children.is_uasc[referrals.child]
-    need = _draw(rng, _NEED_SHARES, n_groups)[together]
+    need = draw_categories(rng, _NEED_SHARES, n_groups)[together]
     disabled = children.disabled_from[referrals.child] <= referrals.referral_date
     need = np.where(disabled & (rng.random(n) < 0.35), 1, need)
     need = np.where(uasc, 7, need)
@@ -391,7 +394,7 @@ def _facts(rng: np.random.Generator, cal: Calibration, lives: Lives, conference:
         & (rng.random(n) < 0.08)
         & (referrals.closure - referrals.referral_date > 60)
     )
-    later = np.where(changes, _draw(rng, _NEED_SHARES, n), need)
+    later = np.where(changes, draw_categories(rng, _NEED_SHARES, n), need)
     change_day = (
         referrals.referral_date
         + 40

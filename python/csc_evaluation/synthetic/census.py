@@ -11,7 +11,7 @@ from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.authorities import ETHNICITIES
 from csc_evaluation.synthetic.calendar import NEVER, Days
 from csc_evaluation.synthetic.casework import CIN_PLAN_YEAR, FACTORS, Casework
-from csc_evaluation.synthetic.lives import NFA, Columns, Flags, Lives
+from csc_evaluation.synthetic.lives import NAMES_STREAM, NFA, Columns, Flags, Lives
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.int64]
@@ -174,7 +174,7 @@ def name_children(lives: Lives, seed: int) -> Identities:
     """UPNs with a valid check letter, anonymous pupil references, and disability codes."""
     pupil = lives.children.pupil
     upn = _upns(pupil)
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(lives.group.key, 8)))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(lives.group.key, NAMES_STREAM)))
     former = np.full(len(pupil), "", dtype=object)
     changed = np.flatnonzero(rng.random(len(pupil)) < 0.01)
     former[changed] = _upns(pupil[changed] + 900_000_000)

@@ -16,7 +16,7 @@ from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.calendar import NEVER
 from csc_evaluation.synthetic.census import CensusReturn, ChildRecords, ReferralRecords
 from csc_evaluation.synthetic.config import SynthesisConfig
-from csc_evaluation.synthetic.lives import _MESS, Lives, stream
+from csc_evaluation.synthetic.lives import FLAWS_STREAM, Lives, stream
 from csc_evaluation.synthetic.looked_after import CareReturn
 
 Texts = NDArray[np.object_]
@@ -50,7 +50,7 @@ def spoil_census(
     m = config.messiness
     if m == 0:
         return census
-    rng = stream(config, group_key, _MESS, census.year, int(census.la_code), 0)
+    rng = stream(config, group_key, FLAWS_STREAM, census.year, int(census.la_code), 0)
     children = _spoil_children(rng, m, census, n_returns)
     referrals = census.referrals
     n = len(referrals)
@@ -154,7 +154,7 @@ def spoil_care(config: SynthesisConfig, group_key: int, care: CareReturn) -> Car
     m = config.messiness
     if m == 0:
         return care
-    rng = stream(config, group_key, _MESS, care.year, int(care.la_code), 1)
+    rng = stream(config, group_key, FLAWS_STREAM, care.year, int(care.la_code), 1)
     modules = {name: dict(values) for name, values in care.modules.items()}
     children = dict(care.children)
     header = modules["header"]

@@ -30,18 +30,16 @@ DAYS_PER_QUARTER = DAYS_PER_YEAR / 4
 DAYS_PER_MONTH = DAYS_PER_YEAR / 12
 
 # Streams of one group, so that a change to one part leaves the others' draws alone.
-_LIVES, _EFFECTS, _CASEWORK, _CARE, _SCHOOL, _MESS, _MOVERS = range(1, 8)
+LIVES_STREAM, EFFECTS_STREAM, CASEWORK_STREAM, CARE_STREAM, SCHOOL_STREAM, FLAWS_STREAM, MOVERS_STREAM = (
+    range(1, 8)
+)
+NAMES_STREAM, DETAILS_STREAM, OUTCOMES_STREAM = range(8, 11)
 
 # Referrals by quarter of the financial year relative to their mean; in 2020/21 the first lockdown empties the
 # first quarter and the fourth catches up.
 _SEASON = np.array([1.02, 0.95, 1.01, 1.02])
 _SEASON_PANDEMIC = np.array([0.84, 0.97, 1.05, 1.14])
 _PANDEMIC_YEAR = 2021
-
-# Survival of child protection plans at the given years: read off the published durations at 31 March, whose
-# density is survival over mean length (d5, 2018 to 2024).
-_PLAN_YEARS = np.array([0.01, 0.25, 0.5, 1.0, 2.0, 4.0])
-_PLAN_SURVIVAL = np.array([1.0, 0.88, 0.68, 0.21, 0.025, 0.0])
 
 
 @dataclass
@@ -187,7 +185,7 @@ class _Simulation:
         self.config, self.cal, self.group, self.neighbouring, self.trial = (
             config, calibration, group, neighbouring, trial,
         )  # fmt: skip
-        self.rng = stream(config, group.key, _LIVES)
+        self.rng = stream(config, group.key, LIVES_STREAM)
         self.first_day = calendar.year_start(config.first_year)
         self.last_day = calendar.year_end(config.last_year)
         self.burn_in_year = config.first_year - int(calibration["burn_in_years"])
@@ -197,12 +195,12 @@ class _Simulation:
         self.parts: list[Children] = []
         self.n_children = 0
         self.n_families = 0
-        effects = stream(config, group.key, _EFFECTS)
+        effects = stream(config, group.key, EFFECTS_STREAM)
         rho = calibration["quarter_autocorrelation"]
         self.referral_effect = (
-            _autoregressive(effects, self.n_quarters, rho) * calibration["referral_quarter_sd"]
+            autoregressive_path(effects, self.n_quarters, rho) * calibration["referral_quarter_sd"]
         )
-        self.care_effect = _autoregressive(effects, self.n_quarters, rho) * calibration["care_quarter_sd"]
+        self.care_effect = autoregressive_path(effects, self.n_quarters, rho) * calibration["care_quarter_sd"]
         z_care, z_nfa = effects.standard_normal(2)
         self.care_authority_effect = _log_normal(z_care, calibration["care_authority_sd"])
         self.nfa_effect = _log_normal(z_nfa, calibration["nfa_authority_sd"])
@@ -247,7 +245,7 @@ class _Simulation:
             "family": family + self.n_families,
             "birth": birth,
             "sex": 1 + (rng.random(n) < 0.485).astype(np.int64),
-            "ethnicity": _draw(rng, self._ethnicity_shares(), n_families)[within],
+            "ethnicity": draw_categories(rng, self._ethnicity_shares(), n_families)[within],
             "disabled_from": np.where(disabled, known_from, NEVER),
             "poverty": rng.random(n_families)[within],
             "pupil": self.group.key * 10**9 + self.n_children + np.arange(n),
@@ -314,7 +312,7 @@ class _Simulation:
         date = starts[quarter] + rng.integers(0, 10**6, len(quarter)) % (
             starts[quarter + 1] - starts[quarter]
         )
-        size = 1 + _draw(rng, sizes, len(quarter))
+        size = 1 + draw_categories(rng, sizes, len(quarter))
         family = np.repeat(np.arange(len(quarter)), size)
         eldest = _draw_age_days(rng, self.cal, len(quarter))[family]
         is_first = (
@@ -380,7 +378,7 @@ class _Simulation:
         before, after = self._ring()
         parts = []
         for role, pair in (("leaves", (self.group, after)), ("arrives", (before, self.group))):
-            shared = stream(self.config, pair[0].key, _MOVERS, pair[1].key)
+            shared = stream(self.config, pair[0].key, MOVERS_STREAM, pair[1].key)
             years = (self.last_day - self.burn_in_day) / DAYS_PER_YEAR
             n = int(shared.poisson(self._mover_rate(pair) * years))
             moves_on = self.burn_in_day + shared.integers(0, self.last_day - self.burn_in_day, n)
@@ -390,13 +388,13 @@ class _Simulation:
             age = (shared.random(n) * 10 * DAYS_PER_YEAR).astype(np.int64)
             birth = referred - age
             sex = 1 + (shared.random(n) < 0.485).astype(np.int64)
-            ethnicity = _draw(shared, (pair[0].ethnicity + pair[1].ethnicity) / 2, n)
+            ethnicity = draw_categories(shared, (pair[0].ethnicity + pair[1].ethnicity) / 2, n)
             disabled = np.where(shared.random(n) < self.cal["disabled_share"], birth, NEVER)
             pupil = pair[0].key * 10**9 + 500_000_000 + np.arange(n)
             poverty = shared.random(n)
             waits = shared.integers(0, 90, n)
             family = np.arange(n)
-            own = stream(self.config, self.group.key, _MOVERS, pair[0].key, pair[1].key)
+            own = stream(self.config, self.group.key, MOVERS_STREAM, pair[0].key, pair[1].key)
             leaves_on = moves_on if role == "leaves" else np.full(n, NEVER)
             arrives_on = np.full(n, -NEVER) if role == "leaves" else moves_on
             numbers = self._add_children(
@@ -418,7 +416,7 @@ class _Simulation:
         date = self.burn_in_day - rng.integers(1, int(years * DAYS_PER_YEAR), n)
         birth = self._births(rng, date)
         length = 2 + rng.exponential(self.cal["long_case_mean_years"], n)
-        closure = np.minimum(date + (length * DAYS_PER_YEAR).astype(np.int64), _eighteenth(birth))
+        closure = np.minimum(date + (length * DAYS_PER_YEAR).astype(np.int64), eighteenth_birthday(birth))
         still_open = closure >= self.first_day
         date, birth, closure = date[still_open], birth[still_open], closure[still_open]
         numbers = self._add_children(np.arange(len(date)), birth, rng)
@@ -453,7 +451,7 @@ class _Simulation:
         date_again = self.first_day + (rng.random(len(again)) * (end[again] - self.first_day)).astype(
             np.int64
         )
-        kept = (date_again <= self.last_day) & (date_again < _eighteenth(birth[again]))
+        kept = (date_again <= self.last_day) & (date_again < eighteenth_birthday(birth[again]))
         again, date_again = again[kept], date_again[kept]
         referrals = Referrals(
             np.concatenate([numbers, numbers[again]]),
@@ -475,11 +473,11 @@ class _Simulation:
         start = np.concatenate(starts)
         n = len(start)
         birth = start - ((14.2 + 3.7 * rng.beta(2.4, 1.6, n)) * DAYS_PER_YEAR).astype(np.int64)
-        end = _eighteenth(birth)
+        end = eighteenth_birthday(birth)
         early = rng.random(n) < 0.06
         end = np.where(early, start + 1 + (rng.random(n) * 120).astype(np.int64), end)
-        end = np.minimum(end, _eighteenth(birth))
-        ethnicity = _draw(
+        end = np.minimum(end, eighteenth_birthday(birth))
+        ethnicity = draw_categories(
             rng, np.array([0.0] * 3 + [0.05] + [0.0] * 8 + [0.12, 0.0, 0.0, 0.38, 0.0, 0.45]), n
         )
         numbers = self._add_children(
@@ -515,7 +513,7 @@ class _Simulation:
 
         Returns the outcomes, the new periods of care, and each outcome's expected risk without the programme.
         """
-        rng, trial, cal = stream(self.config, self.group.key, _CARE), self.trial, self.cal
+        rng, trial, cal = stream(self.config, self.group.key, CARE_STREAM), self.trial, self.cal
         position = first_index_referrals(children, referrals, trial, self.first_day, self.last_day)
         child = referrals.child[position]
         index = referrals.referral_date[position]
@@ -617,7 +615,7 @@ class _Simulation:
         in_window = (start >= index) & (start <= calendar.add_months(index, trial.window_months))
         fits = (
             (start >= self.first_day) & (start <= self.last_day) & (start >= birth) & ~in_window
-            & (start < _eighteenth(birth) - 30) & (start + 1 < children.leaves_on[pool.child])
+            & (start < eighteenth_birthday(birth) - 30) & (start + 1 < children.leaves_on[pool.child])
         )  # fmt: skip
         pool, start, birth = pool.take(fits), start[fits], birth[fits]
         age = (start - birth) / DAYS_PER_YEAR
@@ -670,7 +668,7 @@ class _Simulation:
         index_of[outcomes.child] = outcomes.index_date
         index = index_of[care.child]
         in_window = (start >= index) & (start <= calendar.add_months(index, self.trial.window_months))
-        again &= ~in_window & (start <= self.last_day) & (start < _eighteenth(birth) - 30)
+        again &= ~in_window & (start <= self.last_day) & (start < eighteenth_birthday(birth) - 30)
         again &= start < children.leaves_on[care.child]
         child, start, birth = care.child[again], start[again], birth[again]
         return CarePeriods(child, start, _care_end(rng, self.cal, start, birth))
@@ -693,7 +691,7 @@ def first_index_referrals(
     return eligible[first]
 
 
-def _autoregressive(rng: np.random.Generator, n: int, rho: float) -> Floats:
+def autoregressive_path(rng: np.random.Generator, n: int, rho: float) -> Floats:
     """A stationary AR(1) path of unit variance."""
     shocks = rng.standard_normal(n)
     path = np.empty(n)
@@ -707,7 +705,7 @@ def _log_normal(z: float, sd: float) -> float:
     return float(np.exp(sd * z - sd**2 / 2))
 
 
-def _draw(rng: np.random.Generator, shares: Floats, n: int) -> NDArray[np.int64]:
+def draw_categories(rng: np.random.Generator, shares: Floats, n: int) -> NDArray[np.int64]:
     """Categories by inverse of the cumulated shares."""
     edges = np.cumsum(shares / shares.sum())
     return np.searchsorted(edges[:-1], rng.random(n), side="right").astype(np.int64)
@@ -718,11 +716,12 @@ def _draw_age_days(rng: np.random.Generator, cal: Calibration, n: int) -> NDArra
     names = ("unborn", "0", "1_to_4", "5_to_9", "10_to_15", "16_to_17")
     low = np.array([-150.0, 0.0, 1.0 * 365.25, 5 * 365.25, 10 * 365.25, 16 * 365.25])
     high = np.array([-3.0, 365.0, 5 * 365.25, 10 * 365.25, 16 * 365.25, 17.7 * 365.25])
-    band = _draw(rng, cal.shares("age_share", names), n)
+    band = draw_categories(rng, cal.shares("age_share", names), n)
     return (low[band] + rng.random(n) * (high[band] - low[band])).astype(np.int64)
 
 
-def _eighteenth(birth: Days) -> Days:
+def eighteenth_birthday(birth: Days) -> Days:
+    """The day on which childhood ends."""
     return calendar.add_months(birth, 216)
 
 
@@ -773,7 +772,7 @@ def _referral_course(
     length = np.select([kind == NFA, kind == CLOSED_AFTER_ASSESSMENT], [u[:, 1] * 3, assessed + 3], need_days)
     closure = date + length.astype(np.int64)
     closure = np.where(
-        kind == IN_NEED, np.minimum(closure, np.maximum(date + 5, _eighteenth(birth))), closure
+        kind == IN_NEED, np.minimum(closure, np.maximum(date + 5, eighteenth_birthday(birth))), closure
     )
     chance = np.where(
         kind == IN_NEED, cal["rereferral_probability_cin"], cal["rereferral_probability_closed"]
@@ -792,36 +791,18 @@ def _referral_course(
     return kind.astype(np.int64), closure, following
 
 
+@functools.lru_cache(maxsize=4)
 def _rereferral_lags(cal: Calibration) -> Floats:
-    return np.array(_cached_lags(tuple(sorted(cal.parameters.items())), id(cal), _Holder(cal)))
-
-
-class _Holder:
-    """Carries the calibration past the cache, whose key is its parameters."""
-
-    def __init__(self, cal: Calibration) -> None:
-        self.cal = cal
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Holder)
-
-
-@functools.cache
-def _cached_lags(
-    _parameters: tuple[tuple[str, float], ...], _identity: int, holder: _Holder
-) -> tuple[float, ...]:
     """Expected re-referrals a referral leads to, by quarters later, from a large draw of its own stream."""
-    cal, n = holder.cal, 60_000
+    n = 60_000
     rng = np.random.default_rng(20_180_401)
     date = np.full(n, calendar.day(2018, 4, 1))
+    # Children of later referrals are older than at their first.
     birth = date - np.maximum(0, _draw_age_days(rng, cal, n)) - (rng.exponential(140, n)).astype(np.int64)
     _, _, following = _referral_course(rng, cal, np.arange(n), birth, date, 1.0)
     wait = (following - date)[following < NEVER]
     lag = ((wait + rng.random(len(wait)) * DAYS_PER_QUARTER) / DAYS_PER_QUARTER).astype(np.int64)
-    return tuple((np.bincount(lag[lag < 80], minlength=80) / n).tolist())
+    return np.bincount(lag[lag < 80], minlength=80) / n
 
 
 def _care_end(rng: np.random.Generator, cal: Calibration, start: Days, birth: Days) -> Days:
@@ -829,10 +810,10 @@ def _care_end(rng: np.random.Generator, cal: Calibration, start: Days, birth: Da
     names = ("8_weeks", "6_months", "1_year", "2_years", "5_years", "10_years", "longer")
     low = np.array([0.012, 0.154, 0.5, 1.0, 2.0, 5.0, 10.0])
     high = np.array([0.154, 0.5, 1.0, 2.0, 5.0, 10.0, 17.5])
-    band = _draw(rng, cal.shares("care_duration_share", names), len(start))
+    band = draw_categories(rng, cal.shares("care_duration_share", names), len(start))
     years = low[band] * (high[band] / low[band]) ** rng.random(len(start))
     end = start + np.maximum(2, (years * DAYS_PER_YEAR).astype(np.int64))
-    return np.maximum(start + 1, np.minimum(end, _eighteenth(birth)))
+    return np.maximum(start + 1, np.minimum(end, eighteenth_birthday(birth)))
 
 
 def _tidy_referrals(table: Referrals, children: Children, last_day: int) -> Referrals:

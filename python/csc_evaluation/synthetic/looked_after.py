@@ -15,7 +15,7 @@ from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.care import CareDetails
 from csc_evaluation.synthetic.census import SCHOOL_AGE_MONTHS, Identities
 from csc_evaluation.synthetic.config import SynthesisConfig
-from csc_evaluation.synthetic.lives import Lives, _draw, stream
+from csc_evaluation.synthetic.lives import OUTCOMES_STREAM, Lives, draw_categories, stream
 
 Numbers = NDArray[np.int64]
 Values = dict[str, NDArray[np.object_]]
@@ -39,7 +39,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "previous_permanence": ("CHILD", "DOB", "PREV_PERM", "LA_PERM", "DATE_PERM"),
 }  # fmt: skip
 
-_OC = 10
 _FIRST_YEAR_OF_LETTERS = 2025
 # In XML a child's identifier and placement have other names, and the modules stand as groups inside CHILD.
 _IMPOSSIBLE_DATE = "31/02/2020"
@@ -76,7 +75,7 @@ def care_return(
     first, last = calendar.year_start(year), calendar.year_end(year)
     people = lives.children
     here = np.array([area.codes[year] == la_code for area in lives.group.areas])[people.area]
-    rng = stream(config, lives.group.key, _OC, year, int(la_code))
+    rng = stream(config, lives.group.key, OUTCOMES_STREAM, year, int(la_code))
     modules: dict[str, Values] = {}
     children: dict[str, Numbers] = {}
 
@@ -212,15 +211,15 @@ def _outcomes_of_leavers(
     idle = np.array(["G5", "G4", "G6"], dtype=object)
     activity = np.where(
         neet,
-        idle[_draw(rng, np.array([0.81, 0.11, 0.08]), n)],
-        busy[_draw(rng, np.array([0.66, 0.2, 0.04, 0.05, 0.02, 0.03]), n)],
+        idle[draw_categories(rng, np.array([0.81, 0.11, 0.08]), n)],
+        busy[draw_categories(rng, np.array([0.66, 0.2, 0.04, 0.05, 0.02, 0.03]), n)],
     )
     in_touch = np.array(["YES", "NO", "REFU", "NREQ"], dtype=object)[
-        _draw(rng, np.array([0.93, 0.03, 0.02, 0.02]), n)
+        draw_categories(rng, np.array([0.93, 0.03, 0.02, 0.02]), n)
     ]
     homes = np.array(["U", "V", "W", "B", "C", "E", "X", "Y"], dtype=object)
     known = in_touch == "YES"
-    home = homes[_draw(rng, np.array([0.3, 0.15, 0.06, 0.15, 0.06, 0.15, 0.07, 0.06]), n)]
+    home = homes[draw_categories(rng, np.array([0.3, 0.15, 0.06, 0.15, 0.06, 0.15, 0.07, 0.06]), n)]
     suitable = np.where(rng.random(n) < 0.92, "1", "2").astype(object)
     keep(  # type: ignore[operator]
         "oc3", child, IN_TOUCH=in_touch, ACTIV=np.where(known, activity, ""),
@@ -240,7 +239,9 @@ def _adoption_modules(
     row = np.flatnonzero((table.adopted >= first) & (table.adopted <= last) & here[table.child])
     n = len(row)
     two = rng.random(n) < 0.85
-    couples = np.array(["MF", "FF", "MM"], dtype=object)[_draw(rng, np.array([0.82, 0.08, 0.10]), n)]
+    couples = np.array(["MF", "FF", "MM"], dtype=object)[
+        draw_categories(rng, np.array([0.82, 0.08, 0.10]), n)
+    ]
     keep(  # type: ignore[operator]
         "ad1", table.child[row], DATE_INT=spell_uk(table.decided[row]), DATE_MATCH=spell_uk(table.matched[row]),
         FOSTER_CARE=_flags(rng, n, 0.15), NB_ADOPTR=np.where(two, "2", "1"),
@@ -260,7 +261,7 @@ def _previous_permanence(
 ) -> None:
     n = len(child)
     codes = np.array(["Z1", "P1", "P2", "P3", "P4"], dtype=object)
-    code = codes[_draw(rng, np.array([0.90, 0.015, 0.04, 0.015, 0.03]), n)]
+    code = codes[draw_categories(rng, np.array([0.90, 0.015, 0.04, 0.015, 0.03]), n)]
     had = (code != "Z1") & (start - birth > 1500)
     code = np.where(had, code, "Z1")
     when = birth + ((start - birth) * rng.random(n) * 0.8).astype(np.int64)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from csc_evaluation import schema
 from csc_evaluation.errors import CscError
-from csc_evaluation.landing import cin_xml as cin_landing
 from csc_evaluation.landing import ssda903
 from csc_evaluation.landing.context import load_reference
-from csc_evaluation.landing.values import read_part_date
+from csc_evaluation.landing.rejects import PARENT_REJECTED
+from csc_evaluation.landing.values import DATE_FORMATS, read_part_date
 from csc_evaluation.pseudonyms import Pseudonymiser
 from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.calendar import NEVER, Days
@@ -30,6 +30,7 @@ Texts = NDArray[np.object_]
 
 # The key's fingerprint stays: it belongs to the warehouse, not to what is landed.
 _DATA_TABLES = tuple(name for name in schema.RAW_TABLES if name != "pseudonym_keys")
+_NOT_A_DATE = f"not a calendar date (expected {DATE_FORMATS})"
 ROWS_PER_INSERT = 400_000
 _CENSUS_TERM_NAMES = {"SPR": "spring", "SUM": "summer", "AUT": "autumn"}
 
@@ -347,12 +348,12 @@ class RawTables:
         self._reject(return_id, "Child", without, "LAchildID", "no child identifier")
         self._reject(
             return_id, "CINdetails", [f"{path}/CINdetails[1]" for path in without], "Child",
-            cin_landing.PARENT_REJECTED,
+            PARENT_REJECTED,
         )  # fmt: skip
         impossible = [
             f"Message/Children/Child[{first + k}]/CINdetails[1]" for k in range(census.n_impossible_dates)
         ]
-        self._reject(return_id, "CINdetails", impossible, "CINreferralDate", cin_landing._NOT_A_DATE)
+        self._reject(return_id, "CINdetails", impossible, "CINreferralDate", _NOT_A_DATE)
         m = census.n_impossible_dates
         ids = np.array([junk_child_id(census.year, k) for k in range(m)], dtype=object)
         self._add(
@@ -409,7 +410,7 @@ class RawTables:
             self._add(module.table, n, columns)
             junk = care.n_impossible_dates if name == "episodes" else 0
             counts[name] = (n + junk, n)
-            self._reject(return_id, name, _junk_paths(care, n, junk), "DECOM", ssda903._NOT_A_DATE)
+            self._reject(return_id, name, _junk_paths(care, n, junk), "DECOM", _NOT_A_DATE)
         self._manifest_row(
             return_id, sha, ssda903.COLLECTION, care.la_code, care.year, ",".join(ssda903.MODULES),
             f"ssda903_{care.la_code}_{care.year}", counts,

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from csc_evaluation.project import read_seed_file
 from csc_evaluation.synthetic import calendar
-from csc_evaluation.synthetic.calendar import Days
 from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.casework import Casework
 from csc_evaluation.synthetic.config import SynthesisConfig
-from csc_evaluation.synthetic.lives import _SCHOOL, DAYS_PER_YEAR, IN_NEED, Lives, stream
+from csc_evaluation.synthetic.lives import IN_NEED, SCHOOL_STREAM, Lives, stream
 
 Numbers = NDArray[np.int64]
 
@@ -60,7 +59,7 @@ def school_year(
     pupils: NDArray[np.bool_],
 ) -> SchoolYear:
     """Records of the pupils (a mask over children) who are of school age, reception to year 11."""
-    rng = stream(config, lives.group.key, _SCHOOL, academic_year)
+    rng = stream(config, lives.group.key, SCHOOL_STREAM, academic_year)
     people = lives.children
     begins = calendar.day(academic_year - 1, 9, 1)
     month = calendar.month_index(people.birth)
@@ -80,7 +79,7 @@ def school_year(
         group
     ]
     concentration = cal["school_absence_overdispersion"]
-    draw = stream(config, lives.group.key, _SCHOOL, 0)
+    draw = stream(config, lives.group.key, SCHOOL_STREAM, 0)
     # A pupil's own level persists over the years.
     level = draw.gamma(concentration / 6, 6 / concentration, len(people))[child]
     u_rate = np.clip(unauthorised * level * rng.gamma(4, 0.25, n), 0, 0.6)
@@ -193,8 +192,3 @@ def appears(lives: Lives, first_day: int) -> NDArray[np.bool_]:
     seen[lives.referrals.child[lives.referrals.closure >= first_day]] = True
     seen[lives.care.child[lives.care.end >= first_day]] = True
     return seen
-
-
-def age_on(birth: Days, at: int) -> NDArray[np.float64]:
-    """Age in years on a day."""
-    return (at - birth) / DAYS_PER_YEAR

@@ -15,7 +15,7 @@ from csc_evaluation.synthetic.authorities import authority_groups, neighbours
 from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.extracts import CIN_COLUMNS, CLA_COLUMNS
 from csc_evaluation.synthetic.generate import draw_group
-from csc_evaluation.synthetic.lives import Trial, _autoregressive
+from csc_evaluation.synthetic.lives import Trial, autoregressive_path
 from synthetic.conftest import MadeEngland
 
 
@@ -310,7 +310,7 @@ def test_messy_returns_have_the_flaws_of_real_ones(messy: MadeEngland) -> None:
 
 
 def test_authority_effects_are_serially_correlated() -> None:
-    path = _autoregressive(np.random.default_rng(1), 20_000, 0.7)
+    path = autoregressive_path(np.random.default_rng(1), 20_000, 0.7)
     assert np.std(path) == pytest.approx(1, abs=0.05)
     assert np.corrcoef(path[1:], path[:-1])[0, 1] == pytest.approx(0.7, abs=0.03)
 
