@@ -3,9 +3,11 @@
 {%- macro print_broken_rules(results) -%}
     {%- if execute -%}
     {%- for result in results if result.status | string in ('fail', 'warn') and result.node.compiled_code -%}
-        {%- set parents = result.node.depends_on.nodes -%}
-        {%- set of_seeds = parents | select('match', 'seed[.]') | list -%}
-        {%- if (parents and parents | length == of_seeds | length) or 'prints_rows' in result.node.tags -%}
+        {%- set others = [] -%}
+        {%- for parent in result.node.depends_on.nodes if not parent.startswith('seed.') -%}
+            {%- do others.append(parent) -%}
+        {%- endfor -%}
+        {%- if not others or 'prints_rows' in result.node.tags -%}
             {%- set rows = run_query('select * from (' ~ result.node.compiled_code ~ ') as broken limit 5') -%}
             {%- for row in rows.rows -%}
                 {%- set shown = [] -%}
