@@ -25,8 +25,7 @@ from csc_evaluation.synthetic.lives import (
 
 Texts = NDArray[np.object_]
 
-# First and later legal statuses (DfE, Children looked after in England: at the start about half under section 20,
-# a third under an interim order; at 31 March most under a full care order).
+# First legal statuses: assumed, with accommodation under section 20 and interim orders leading. Not calibrated.
 _FIRST_STATUS = (("V2", "C1", "L2", "L1", "C2", "J1"), np.array([0.50, 0.34, 0.05, 0.06, 0.035, 0.015]))
 
 _PLACEMENTS: tuple[str, ...] = (

@@ -30,8 +30,7 @@ Texts = NDArray[np.object_]
 SOURCES = np.array(
     ["1A", "1B", "1C", "1D", "2A", "2B", "3A", "3B", "3C", "3D", "3E", "3F", "4", "5A", "5B", "5C", "6", "7", "8",
      "9", "10", "5D"], dtype=object)  # fmt: skip
-# Shares of referral sources: police and schools lead (DfE, Characteristics of children in need, C2: police about
-# 29%, schools about 20%, health about 15%, authority services about 13%), divided within groups by judgement.
+# Shares of referral sources: assumed, with police and schools leading. Not calibrated to a published table.
 _SOURCE_SHARES = np.array(
     [
         6.0,
@@ -62,11 +61,11 @@ _EARLY_HELP_SOURCE = 21
 _EARLY_HELP_SOURCE_YEAR = 2023
 
 NEEDS = np.array(["N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", "N0"], dtype=object)
-# DfE, Characteristics of children in need, primary need at assessment: abuse or neglect over half.
+# Primary needs: assumed, abuse or neglect over half. Not calibrated.
 _NEED_SHARES = np.array([0.56, 0.06, 0.035, 0.085, 0.155, 0.025, 0.005, 0.03, 0.02, 0.025])
 
 CATEGORIES = np.array(["NEG", "EMO", "PHY", "SAB", "MUL"], dtype=object)
-# DfE, Characteristics of children in need, category at the start of a plan: neglect near half, emotional a third.
+# Categories at the start of a plan: assumed, neglect near half, emotional abuse over a third. Not calibrated.
 _CATEGORY_SHARES = np.array([0.49, 0.37, 0.075, 0.04, 0.025])
 
 # Survival of child protection plans at the given years: read off the published durations at 31 March, whose
