@@ -9,29 +9,29 @@ records as (
 
 ),
 
-records_ranked as (
+records_in_order as (
 
+    -- One order serves every question, so that the records are sorted once.
     select
         *,
-        row_number() over (
+        lead(return_year) over (
             partition by la_code, child_id, plan_start
-            order by return_year desc, child_no desc, referral_no desc, record_no desc
-        ) as recency,
-        row_number() over (
+            order by return_year, child_no, referral_no, record_no
+        ) is null as is_latest,
+        lag(return_year) over (
             partition by la_code, child_id, plan_start
-            order by
-                case when initial_category_code is null then 1 else 0 end, return_year, child_no, referral_no, record_no
-        ) as category_seniority,
-        row_number() over (
+            order by return_year, child_no, referral_no, record_no
+        ) as previous_return_year,
+        count(initial_category_code) over (
             partition by la_code, child_id, plan_start
-            order by
-                case when n_previous_plans_stated is null then 1 else 0 end,
-                return_year desc, child_no desc, referral_no desc, record_no desc
-        ) as count_recency,
-        row_number() over (
-            partition by la_code, child_id, plan_start, return_year
-            order by child_no, referral_no, record_no
-        ) as place_in_return
+            order by return_year, child_no, referral_no, record_no
+            rows between unbounded preceding and current row
+        ) as n_categories_so_far,
+        count(n_previous_plans_stated) over (
+            partition by la_code, child_id, plan_start
+            order by return_year, child_no, referral_no, record_no
+            rows between current row and unbounded following
+        ) as n_numbers_from_here
     from records
 
 ),
@@ -42,14 +42,17 @@ plans as (
         la_code,
         child_id,
         plan_start,
-        max(case when recency = 1 then plan_end end) as plan_end_stated,
-        max(case when category_seniority = 1 then initial_category_code end) as initial_category,
-        max(case when recency = 1 then latest_category_code end) as latest_category,
-        max(case when count_recency = 1 then n_previous_plans_stated end) as n_previous_plans_stated,
-        cast(sum(case when place_in_return = 1 then 1 else 0 end) as integer) as n_returns,
+        max(case when is_latest then plan_end end) as plan_end_stated,
+        max(case when n_categories_so_far = 1 then initial_category_code end) as initial_category,
+        max(case when is_latest then latest_category_code end) as latest_category,
+        max(case when n_numbers_from_here = 1 then n_previous_plans_stated end) as n_previous_plans_stated,
+        cast(
+            sum(case when previous_return_year is null or previous_return_year < return_year then 1 else 0 end)
+            as integer
+        ) as n_returns,
         min(return_year) as first_return_year,
         max(return_year) as last_return_year
-    from records_ranked
+    from records_in_order
     group by la_code, child_id, plan_start
 
 ),

@@ -10,26 +10,29 @@ records as (
 
 ),
 
-records_ranked as (
+records_in_order as (
 
+    -- One order serves every question, so that the records are sorted once.
     select
         *,
-        row_number() over (
+        lead(return_year) over (
             partition by la_code, child_id, referral_date
-            order by return_year desc, child_no desc, referral_no desc
-        ) as recency,
-        row_number() over (
+            order by return_year, child_no, referral_no
+        ) is null as is_latest,
+        lag(return_year) over (
             partition by la_code, child_id, referral_date
-            order by case when primary_need is null then 1 else 0 end, return_year, child_no, referral_no
-        ) as need_seniority,
-        row_number() over (
+            order by return_year, child_no, referral_no
+        ) as previous_return_year,
+        count(primary_need) over (
             partition by la_code, child_id, referral_date
-            order by case when referral_source is null then 1 else 0 end, return_year, child_no, referral_no
-        ) as source_seniority,
-        row_number() over (
-            partition by la_code, child_id, referral_date, return_year
-            order by child_no, referral_no
-        ) as place_in_return
+            order by return_year, child_no, referral_no
+            rows between unbounded preceding and current row
+        ) as n_needs_so_far,
+        count(referral_source) over (
+            partition by la_code, child_id, referral_date
+            order by return_year, child_no, referral_no
+            rows between unbounded preceding and current row
+        ) as n_sources_so_far
     from records
 
 ),
@@ -41,16 +44,19 @@ final as (
         child_id,
         referral_date,
         child_id || '_' || cast(referral_date as string) as referral_id,
-        max(case when recency = 1 then closure_date end) as closure_date_stated,
-        max(case when recency = 1 then closure_reason end) as closure_reason,
-        max(case when recency = 1 then initial_conference_date end) as initial_conference_date,
-        coalesce(bool_or(recency = 1 and is_nfa_at_referral), false) as is_nfa_at_referral,
-        max(case when need_seniority = 1 then primary_need end) as primary_need,
-        max(case when source_seniority = 1 then referral_source end) as referral_source,
-        cast(sum(case when place_in_return = 1 then 1 else 0 end) as integer) as n_returns,
+        max(case when is_latest then closure_date end) as closure_date_stated,
+        max(case when is_latest then closure_reason end) as closure_reason,
+        max(case when is_latest then initial_conference_date end) as initial_conference_date,
+        coalesce(bool_or(is_latest and is_nfa_at_referral), false) as is_nfa_at_referral,
+        max(case when n_needs_so_far = 1 then primary_need end) as primary_need,
+        max(case when n_sources_so_far = 1 then referral_source end) as referral_source,
+        cast(
+            sum(case when previous_return_year is null or previous_return_year < return_year then 1 else 0 end)
+            as integer
+        ) as n_returns,
         min(return_year) as first_return_year,
         max(return_year) as last_return_year
-    from records_ranked
+    from records_in_order
     group by la_code, child_id, referral_date
 
 )
