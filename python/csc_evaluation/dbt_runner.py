@@ -100,13 +100,16 @@ def run_dbt(
                 raise
         if process.returncode != 0:
             raise BuildError(f"dbt {' '.join(command)} failed:\n" + "\n".join(_what_went_wrong(lines)))
+    if n_nodes == 0:
+        raise BuildError(f"dbt {' '.join(command)}: the selection matches nothing; nothing was built.")
     closing = next((line for line in reversed(lines) if "Done." in line or "Completed" in line), "")
     return BuildSummary(n_nodes=n_nodes, closing_line=closing.split("  ", 1)[-1])
 
 
 def _what_went_wrong(lines: list[str]) -> list[str]:
-    """The part of dbt's output after it says that it completed with errors, else its last lines."""
+    """Rows that break a seed's rule, then what dbt says after it completed with errors, else its last lines."""
+    broken = [line for line in lines if "Broken rule" in line]
     for index in range(len(lines) - 1, -1, -1):
         if "Completed with" in lines[index]:
-            return lines[index : index + _SHOWN_LINES]
-    return lines[-_SHOWN_LINES:]
+            return [*broken, *lines[index : index + _SHOWN_LINES]]
+    return [*broken, *lines[-_SHOWN_LINES:]]

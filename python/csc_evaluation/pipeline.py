@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from csc_evaluation.dbt_runner import BuildSummary, run_dbt
 from csc_evaluation.errors import CscError
+from csc_evaluation.project import read_seed_file
 
 if TYPE_CHECKING:
     from csc_evaluation.estimation.run import RunReport
@@ -72,6 +73,7 @@ def run_programme_path(
     from csc_evaluation.estimation.run import run_programme
     from csc_evaluation.report import write_report
 
+    _check_programme(programme)
     build = build_warehouse(warehouse_file, on_progress=on_progress)
     run = run_programme(programme, warehouse=warehouse_file, random_seed=random_seed, on_progress=on_progress)
     on_progress("report", 0.0)
@@ -174,6 +176,15 @@ def run_demo(
         else headline.ci_low <= truth <= headline.ci_high
     )
     return DemoResult(landing=landing, programme_run=programme_run, truth=truth, covers_truth=covers)
+
+
+def _check_programme(programme: str) -> None:
+    """Fail before the build, not after it, where the programme is not in the seeds."""
+    known = sorted(read_seed_file("protocol/programmes")["programme"].dropna())
+    if programme not in known:
+        raise CscError(
+            f"{programme}: is no programme of seeds/protocol/programmes.csv; it has {', '.join(known)}."
+        )
 
 
 def _fresh_folder(folder: Path) -> None:

@@ -154,7 +154,7 @@ def _prepare(folder: Path, overwrite: bool) -> None:
         raise CscError(f"{folder}: is a file; give a folder to write to.")
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
-            raise CscError(f"{folder}: is not empty; give an empty folder, or ask to overwrite it.")
+            raise CscError(f"{folder}: is not empty; give an empty folder, or add --overwrite.")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
 

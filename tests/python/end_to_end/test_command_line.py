@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from csc_evaluation import warehouse
+
 pytestmark = pytest.mark.end_to_end
 
 
@@ -106,3 +108,23 @@ def test_an_unknown_programme_is_named_with_the_known_ones(landed_demo: Path):
     assert "signs_of_success" in done.stderr
     assert "family_safeguarding" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_programme_fails_before_anything_is_built(tmp_path: Path):
+    path = tmp_path / "w.duckdb"
+    with warehouse.writable(path):
+        pass
+    before = path.read_bytes()
+    done = csceval("run", "signs_of_success", "-w", path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "family_safeguarding" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_selection_that_matches_nothing_is_an_error(tmp_path: Path):
+    path = tmp_path / "w.duckdb"
+    with warehouse.writable(path):
+        pass
+    done = csceval("build", "--select", "no_such_model", "-w", path)
+    assert done.returncode == 1
+    assert "matches nothing" in done.stderr
