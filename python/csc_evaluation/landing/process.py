@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import duckdb
+import pyarrow as pa
 
 from csc_evaluation import warehouse as warehouse_module
 from csc_evaluation.errors import CscError
@@ -181,12 +182,18 @@ def _teller(
 
 @contextmanager
 def _steady_memory() -> Iterator[None]:
-    """Without garbage collection, which would walk the waiting rows again and again and find no cycles in them."""
+    """Without garbage collection, which would walk the waiting rows again and again and find no cycles in them.
+
+    Arrow takes memory from the system and gives it back: its own pool keeps what a batch once needed.
+    """
     was_on = gc.isenabled()
+    pool = pa.default_memory_pool()
     gc.disable()
+    pa.set_memory_pool(pa.system_memory_pool())
     try:
         yield
     finally:
+        pa.set_memory_pool(pool)
         if was_on:
             gc.enable()
 

@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,6 +23,7 @@ from csc_evaluation import schema
 
 PARENT_REJECTED: Final = "parent record rejected"
 MAX_EXAMPLES: Final = 50
+BATCHES_PER_INSERT: Final = 8
 
 _ARROW_TYPES: Final = {
     "varchar": pa.string(),
@@ -147,8 +149,10 @@ class TableBatch:
             self._file.seek(0)
         except OSError as error:
             raise SpillFailed(error.strerror or str(error)) from error
+        # Some batches at a time: given the whole stream, the warehouse's scanner reads far ahead of its inserting.
         with pa.ipc.open_stream(self._file) as reader:
-            self._insert(connection, reader)
+            while some := list(islice(reader, BATCHES_PER_INSERT)):
+                self._insert(connection, pa.Table.from_batches(some))
         self.close()
 
     def in_memory(self, column: str) -> list[Any] | None:
@@ -173,19 +177,16 @@ class TableBatch:
                 arrays.append(pa.array(values, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def _insert(
-        self, connection: duckdb.DuckDBPyConnection, rows: pa.Table | pa.ipc.RecordBatchReader
-    ) -> None:
+    def _insert(self, connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
         columns = ", ".join([*self.constants, *self._schema.names])
         marks = ", ".join(["?"] * len(self.constants) + [f'"{name}"' for name in self._schema.names])
-        connection.register("landing_batch", rows)
-        try:
-            connection.execute(
-                f"insert into raw.{self.table} ({columns}) select {marks} from landing_batch",
-                list(self.constants.values()),
-            )
-        finally:
-            connection.unregister("landing_batch")
+        # The statement finds the rows by the variable's name. Registering them would keep every batch in memory until
+        # the transaction ends, since its view lives as long.
+        landing_batch = rows  # noqa: F841
+        connection.execute(
+            f"insert into raw.{self.table} ({columns}) select {marks} from landing_batch",
+            list(self.constants.values()),
+        )
 
 
 def write_counts(
