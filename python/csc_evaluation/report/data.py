@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from csc_evaluation import warehouse as warehouse_module
 from csc_evaluation.errors import CscError, SeedError
+from csc_evaluation.estimation.diagnostics import Diagnostic
 from csc_evaluation.report.formatting import place_name
 
 if TYPE_CHECKING:
@@ -198,21 +199,6 @@ class Estimate:
     is_headline: bool
     is_registered: bool
     note: str | None
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    """One row of ``results.diagnostics``."""
-
-    outcome: str
-    specification: str
-    diagnostic: str
-    statistic: float | None
-    df: float | None
-    p_value: float | None
-    threshold: float | None
-    is_flagged: bool | None
-    meaning: str
 
 
 @dataclass(frozen=True)
