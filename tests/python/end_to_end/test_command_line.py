@@ -102,14 +102,6 @@ def test_a_demonstration_leaves_a_folder_it_did_not_make_alone(tmp_path: Path):
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
-def test_an_unknown_programme_is_named_with_the_known_ones(landed_demo: Path):
-    done = csceval("estimate", "signs_of_success", "-w", landed_demo / "demo.duckdb")
-    assert done.returncode == 1
-    assert "signs_of_success" in done.stderr
-    assert "family_safeguarding" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_an_unknown_programme_fails_before_anything_is_built(tmp_path: Path):
     path = tmp_path / "w.duckdb"
     with warehouse.writable(path):

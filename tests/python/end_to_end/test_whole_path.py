@@ -6,9 +6,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from csc_evaluation.estimation.run import run_programme
 
 from csc_evaluation import warehouse
+from csc_evaluation.errors import CscError
+from csc_evaluation.estimation.run import run_programme
 from csc_evaluation.landing import land
 from csc_evaluation.pipeline import DemoResult, build_warehouse, run_demo
 from csc_evaluation.pseudonyms import Pseudonymiser, load_key
@@ -141,3 +142,8 @@ def test_the_page_is_one_file_that_says_what_it_is(demo_result: DemoResult):
     assert "unreviewed" in page.lower()
     assert "<script src" not in page
     assert 'href="http' not in page
+
+
+def test_an_unknown_programme_is_named_with_the_known_ones(landed_demo: Path):
+    with pytest.raises(CscError, match=r"signs_of_success.*family_safeguarding"):
+        run_programme("signs_of_success", warehouse=landed_demo / "demo.duckdb", random_seed=1)
