@@ -119,6 +119,10 @@ def land(
     sources = find_sources(
         paths, leave_out=[warehouse, warehouse.with_name(warehouse.name + ".wal"), key_file]
     )
+    if all(source.problem is not None for source in sources):
+        # A mistyped path should not leave an empty warehouse and a key behind.
+        failed = (FileOutcome(source.label, "failed", message=source.problem or "") for source in sources)
+        return LandingReport(warehouse, tuple(failed))
     outcomes: list[FileOutcome] = []
     warnings: list[str] = []
     with warehouse_module.writable(warehouse) as connection, _steady_memory():

@@ -114,8 +114,4 @@ def content(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def counts(outcome: FileOutcome | LandingReport) -> Mapping[str, tuple[int, int, int]]:
     rows = [count for _, count in outcome.counts] if isinstance(outcome, LandingReport) else outcome.counts
-    return {
-        row.record_type: (row.n_found, row.n_accepted, row.n_rejected)
-        for row in rows
-        if row.n_found
-    }
+    return {row.record_type: (row.n_found, row.n_accepted, row.n_rejected) for row in rows if row.n_found}

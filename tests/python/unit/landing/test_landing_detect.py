@@ -153,3 +153,9 @@ def test_finds_sources_in_the_same_order_every_time(files: Path) -> None:
     for name in ("b.csv", "a.csv", "c/d.csv"):
         write(files, name, "x")
     assert [source.path.name for source in find_sources([files])] == ["a.csv", "b.csv", "d.csv"]
+
+
+def test_a_mistyped_path_alone_leaves_no_warehouse_behind(files: Path, warehouse: Path) -> None:
+    report = land([files / "nowhere.xml"], warehouse=warehouse)
+    assert report.n_failed == 1
+    assert not list(warehouse.parent.iterdir())
