@@ -72,12 +72,20 @@ def run_seed(seed: int, options: argparse.Namespace) -> dict[str, object]:
 
 def main() -> None:
     """Run the seeds that are not in the results file yet, then print the table and the counts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=20, help="how many seeds, from 1 (default 20)")
-    parser.add_argument("--scale", type=float, default=0.15, help="share of England per authority (default as demo)")
-    parser.add_argument("--authorities", type=int, default=30, help="authorities taking part (default as demo)")
+    parser.add_argument(
+        "--scale", type=float, default=0.15, help="share of England per authority (default as demo)"
+    )
+    parser.add_argument(
+        "--authorities", type=int, default=30, help="authorities taking part (default as demo)"
+    )
     parser.add_argument("--effect", type=float, default=-0.02, help="true risk difference (default -0.02)")
-    parser.add_argument("--results", type=Path, default=Path("target/coverage_study.csv"), help="results file")
+    parser.add_argument(
+        "--results", type=Path, default=Path("target/coverage_study.csv"), help="results file"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget finished seeds")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,8 @@ def _child(draw: random.Random, number: int) -> str:
             "     <FactorsIdentifiedAtAssessment>\n"
         )
         parts.extend(
-            f"      <AssessmentFactors>{code}</AssessmentFactors>\n" for code in draw.sample(FACTORS, draw.randint(1, 5))
+            f"      <AssessmentFactors>{code}</AssessmentFactors>\n"
+            for code in draw.sample(FACTORS, draw.randint(1, 5))
         )
         parts.append("     </FactorsIdentifiedAtAssessment>\n    </Assessments>\n")
         if draw.random() < 0.35:
@@ -134,9 +135,13 @@ def measure(step: str, path: Path) -> dict[str, float]:
 
 def main() -> None:
     """Parse the command line and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=float, nargs="+", default=[10, 500])
-    parser.add_argument("--folder", type=Path, default=None, help="where the files go (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where the files go (default: a temporary folder)"
+    )
     parser.add_argument("--repeat", type=int, default=1, help="times each step is run; the fastest counts")
     parser.add_argument("--step", choices=["bare", "land"], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -151,7 +156,9 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"seconds": seconds, "peak_mb": peak}))
         return
-    print(f"{'MB':>6} {'children':>9} {'bare s':>8} {'land s':>8} {'share':>6} {'bare peak MB':>13} {'land peak MB':>13}")
+    print(
+        f"{'MB':>6} {'children':>9} {'bare s':>8} {'land s':>8} {'share':>6} {'bare peak MB':>13} {'land peak MB':>13}"
+    )
     is_enough = True
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for megabytes in chosen.megabytes:
