@@ -64,9 +64,9 @@ def test_a_second_process_that_holds_the_warehouse_is_named_by_its_number(tmp_pa
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(WarehouseError, match=f"process {holder.pid} holds the warehouse"):
-            with warehouse.writable(path):
-                pass
+        held = f"process {holder.pid} holds the warehouse"
+        with pytest.raises(WarehouseError, match=held), warehouse.writable(path):
+            pass
     finally:
         holder.kill()
         holder.wait()
