@@ -21,6 +21,11 @@
     cast(extract(year from {{ date }}) + case when extract(month from {{ date }}) >= 9 then 1 else 0 end as integer)
 {%- endmacro -%}
 
+{#- The 1 April on which a return year begins. -#}
+{%- macro return_year_start(return_year) -%}
+    make_date({{ return_year }} - 1, 4, 1)
+{%- endmacro -%}
+
 {#- The 31 March on which a return year ends. -#}
 {%- macro return_year_end(return_year) -%}
     make_date({{ return_year }}, 3, 31)

@@ -1,8 +1,10 @@
--- One row per programme, outcome and authority: the last day of its observed span. The span ends on the 31 March of the
--- last return year before the first gap in the collections that the outcome needs, and no later than the programme's
--- data span; an empty return counts as landed (definitions, section 4). Null where the first year is missing already.
--- National school tables count for every authority. An authority made later is expected from its first year. A return
--- in parts counts by the module that the outcome needs.
+-- One row per programme, outcome and authority: the first and last day of its observed span. The span starts with the
+-- first return year expected, no earlier than the programme's data span, and ends on the 31 March of the last return
+-- year before the first gap in the collections that the outcome needs, no later than the data span; an empty return
+-- counts as landed (definitions, section 4). Null where the first year is missing already. National school tables count
+-- for every authority. An authority made later is expected from its first year: what its first return carries over from
+-- earlier years is who was still known, not who was referred. A return in parts counts by the module that the outcome
+-- needs.
 
 with
 programmes as (
@@ -86,7 +88,7 @@ returns_missing as (
 
 ),
 
-final as (
+spans as (
 
     select
         returns_missing.programme,
@@ -97,9 +99,23 @@ final as (
             when returns_missing.first_missing_year is null then programmes.data_span_end
             when returns_missing.first_missing_year > returns_missing.first_needed_year
                 then least({{ return_year_end('returns_missing.first_missing_year - 1') }}, programmes.data_span_end)
-        end as observed_to
+        end as observed_to,
+        greatest({{ return_year_start('returns_missing.first_needed_year') }}, programmes.data_span_start) as span_start
     from returns_missing
     inner join programmes on returns_missing.programme = programmes.programme
+
+),
+
+final as (
+
+    select
+        programme,
+        outcome,
+        la_code,
+        first_missing_year,
+        case when observed_to is not null then span_start end as observed_from,
+        observed_to
+    from spans
 
 )
 

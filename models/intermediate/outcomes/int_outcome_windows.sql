@@ -1,6 +1,6 @@
 -- One row per programme, outcome and index event whose child is of the outcome's age, with the outcome's window: from
--- the index date to the same day so many calendar months later, both counted. Fully observed where the window ends
--- within the authority's observed span (definitions, sections 4 and 5).
+-- the index date to the same day so many calendar months later, both counted. Fully observed where the whole window
+-- lies within the authority's observed span (definitions, sections 4 and 5).
 
 with
 index_events as (
@@ -51,8 +51,12 @@ final as (
         windows.la_code,
         windows.index_date,
         windows.window_end,
+        observed_spans.observed_from,
         observed_spans.observed_to,
-        coalesce(windows.window_end <= observed_spans.observed_to, false) as is_fully_observed
+        coalesce(
+            windows.index_date >= observed_spans.observed_from and windows.window_end <= observed_spans.observed_to,
+            false
+        ) as is_fully_observed
     from windows
     left join observed_spans
         on

@@ -1,4 +1,4 @@
--- One row per programme, outcome and authority: the last day of its observed span (definitions, section 4).
+-- One row per programme, outcome and authority: the first and last day of its observed span (definitions, section 4).
 
 with
 observed_spans as (
