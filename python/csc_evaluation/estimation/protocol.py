@@ -137,6 +137,7 @@ class Parameters:
     matching_candidates_kept: int
     matching_n_min: int
     cem_treated_loss_share_max: float
+    fine_cells_plans_max: int
     missing_covariate_share_max: float
     linear_baseline_min: float
     linear_baseline_max: float

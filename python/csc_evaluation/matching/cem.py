@@ -28,8 +28,6 @@ MISSING_LEVEL = "missing"
 OUTSIDE_BANDS_LEVEL = "outside the bands"
 IS_POST = "is_post"
 KEY = ["child_id", "sequence"]
-MOST_PREVIOUS_PLANS = 3
-"""Fine cells count previous plans 0, 1, 2, 3 or more (definitions, section 8)."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +352,7 @@ def _balance(
     weighted = weighted.select(*sample.columns, weight=weighted.weight.fill_null(0.0))
     rows = [
         *_cell_rows("matching cells", _matching_cells(strata, by_group)),
-        *_cell_rows("fine cells", _fine_cells(weighted)),
+        *_cell_rows("fine cells", _fine_cells(weighted, protocol.parameters.fine_cells_plans_max)),
         *_difference_rows(protocol, outcome, weighted, left_out),
     ]
     return pd.DataFrame(rows, columns=BALANCE_COLUMNS)
@@ -368,16 +366,14 @@ def _matching_cells(strata: Table, by_group: Table) -> pd.DataFrame:
     return _with_sums(before, sums, cell)
 
 
-def _fine_cells(weighted: Table) -> pd.DataFrame:
-    """Cells of single year of age, ethnic code, previous plans (0, 1, 2, 3 or more) and calendar month of the index."""
+def _fine_cells(weighted: Table, plans_max: int) -> pd.DataFrame:
+    """Cells of single year of age, ethnic code, previous plans (``plans_max`` and more alike) and calendar month of the index."""
     cells = weighted.select(
         "is_treated_authority",
         "weight",
         age=weighted.age_at_index.cast("string").fill_null(MISSING_LEVEL),
         ethnicity=weighted.ethnicity.cast("string").fill_null(MISSING_LEVEL),
-        plans=ibis.least(weighted.n_previous_plans, MOST_PREVIOUS_PLANS)
-        .cast("string")
-        .fill_null(MISSING_LEVEL),
+        plans=ibis.least(weighted.n_previous_plans, plans_max).cast("string").fill_null(MISSING_LEVEL),
         month=weighted.index_date.truncate("M").cast("string"),
     )
     cell = ["age", "ethnicity", "plans", "month"]

@@ -184,6 +184,27 @@ def test_imbalance_on_fine_cells_agrees_with_pandas(world: Path) -> None:
         assert row[value] == pytest.approx(expected, rel=1e-10)
 
 
+def test_how_finely_previous_plans_are_counted_is_a_seed_row(world: Path, tmp_path: Path) -> None:
+    _, _, counted, sample, _ = _run(world)
+    path = _copy(
+        world,
+        tmp_path,
+        "update protocol.parameters set parameter_value = '0' where parameter = 'fine_cells_plans_max'",
+    )
+    *_, alike, _, _ = _run(path)
+    share = "share_of_cells_with_both_arms"
+    shares = [
+        matching.balance.set_index(["covariate", "measure"])
+        .sort_index()
+        .loc[("fine cells", share), "value_before"]
+        for matching in (counted, alike)
+    ]
+    cells = sample.assign(month=pd.to_datetime(sample.index_date).dt.strftime("%Y-%m"), plans=0)
+    arms = cells.fillna({"ethnicity": "none"}).groupby(["age_at_index", "ethnicity", "plans", "month"])
+    assert shares[1].item() == pytest.approx((arms.is_treated_authority.nunique() == 2).mean())
+    assert shares[0].item() != shares[1].item()
+
+
 def test_standardised_differences_agree_with_pandas(world: Path) -> None:
     _, _, matching, sample, weights = _run(world)
     frame = sample.merge(weights[["child_id", "weight"]], on="child_id", how="left").fillna({"weight": 0.0})
