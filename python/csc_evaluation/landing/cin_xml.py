@@ -71,6 +71,36 @@ _REFERRAL_LEAVES: Final = frozenset(
     }
 )
 _REFERRAL_GROUPS: Final = frozenset({"Assessments", "Section47", "CINPlanDates", "ChildProtectionPlans"})
+_GROUP_LEAVES: Final = {
+    "Assessments": frozenset(
+        {
+            "AssessmentActualStartDate",
+            "AssessmentInternalReviewDate",
+            "AssessmentAuthorisationDate",
+            "FactorsIdentifiedAtAssessment",
+        }
+    ),
+    "Section47": frozenset({"S47ActualStartDate", "InitialCPCtarget", "DateOfInitialCPC", "ICPCnotRequired"}),
+    "CINPlanDates": frozenset({"CINPlanStartDate", "CINPlanEndDate"}),
+    "ChildProtectionPlans": frozenset(
+        {
+            "CPPstartDate",
+            "CPPendDate",
+            "InitialCategoryOfAbuse",
+            "LatestCategoryOfAbuse",
+            "NumberOfPreviousCPP",
+            "Reviews",
+        }
+    ),
+}
+_RECORD_ELEMENTS: Final = {
+    **{name: name for name in RECORD_TYPES if name != "Reviews"},
+    "CPPreviewDate": "Reviews",
+}
+"""Element of each record to its type; one that stands where no census has it is refused, not passed over."""
+
+_MISPLACED: Final = "stands where the census does not have it"
+_ONCE_IN_HEADER: Final = ("Collection", "LEA", "Year", "ReferenceDate")
 _MAX_NAME: Final = 40
 
 
@@ -99,18 +129,27 @@ def read_header(stream: IO[bytes]) -> CinHeader:
     """Read the header, which stands before the children, and no further.
 
     Raises:
-        FileRefused: there is no header before the children, or the XML is broken before its end.
+        FileRefused: there is no header before the children, it names two authorities, years or collections, or
+            the XML is broken before its end.
     """
     local = LocalNames()
     found: dict[str, str] = {}
+    is_whole = True
     for element in elements(stream, ("Header", "Children"), events=("start", "end")):
-        name = local[str(element.tag)]
-        if name == "Children":
+        if local[str(element.tag)] == "Children":
             break
+        # A header is met when it starts, and again when it is whole.
+        is_whole = not is_whole
+        if not is_whole:
+            continue
         for leaf in element.iter():
             text = (leaf.text or "").strip()
-            if text and len(leaf) == 0:
-                found.setdefault(local[str(leaf.tag)], text)
+            name = local[str(leaf.tag)]
+            if text and len(leaf) == 0 and found.setdefault(name, text) != text and name in _ONCE_IN_HEADER:
+                raise FileRefused(
+                    f"has more than one {name} in its header, and they differ; a census file is the return of one "
+                    "authority and year."
+                )
     if not found:
         raise FileRefused(
             "has no Header before its Children: a CIN census file names its authority (LEA) and year there."
@@ -157,18 +196,35 @@ def land_file(stream: IO[bytes], landing: Landing) -> None:
     """Read the whole file, handing its records to the landing batch by batch.
 
     Raises:
-        FileRefused: the XML is cut short or broken, or a ``Child`` stands where none may.
+        FileRefused: the XML is cut short or broken, a ``Child`` stands where none may, or ``Children`` holds
+            something else only.
     """
     reader = _CinReader(landing)
-    for number, element in enumerate(elements(stream, ("Child",)), start=1):
+    number = 0
+    for element in elements(stream, ("Child", "Children")):
+        if reader.local[str(element.tag)] == "Children":
+            # The last child is still there, emptied, and what stood behind it.
+            reader.not_children(element)
+            continue
+        number += 1
         parent = element.getparent()
         if parent is None or reader.local[str(parent.tag)] != "Children":
             raise FileRefused(
                 f"has a Child element outside Children (the {number}th); it is no CIN census file."
             )
+        previous = element.getprevious()
+        if previous is not None and reader.local[str(previous.tag)] != "Child":
+            reader.not_children(parent, until=element)
         reader.child(number, element)
         if number % BATCH_RECORDS == 0:
             landing.put_aside()
+    if not number and reader.has_oddities:
+        raise FileRefused(
+            "has no Child in its Children but other elements, which the census does not have; export it again from "
+            "the case management system."
+        )
+    if not number:
+        landing.notes.append("there is no child in it")
     reader.note_oddities()
 
 
@@ -208,6 +264,39 @@ class _CinReader:
         )
         self._previous_plans = landing.number("ChildProtectionPlans", "NumberOfPreviousCPP")
 
+    @property
+    def has_oddities(self) -> bool:
+        """Whether elements were met that no census schema has there."""
+        return bool(self._unknown)
+
+    def not_children(self, children: etree._Element, *, until: etree._Element | None = None) -> None:
+        """Set aside what stands in ``Children`` and is no ``Child``, up to an element."""
+        for part in children:
+            if part is until:
+                break
+            if self.local[part.tag] != "Child":
+                self._set_aside(part, "Message/Children")
+
+    def _set_aside(self, element: etree._Element, place: str) -> None:
+        """An element that the census does not have there: noted, and every record in it refused.
+
+        Records are those of :data:`RECORD_TYPES`, so that accepted + rejected = found wherever they stand.
+        """
+        n_records = 0
+        for part in element.iter():
+            name = self.local[part.tag]
+            if (record_type := _RECORD_ELEMENTS.get(name)) is not None:
+                n_records += 1
+                self._tally.reject(record_type, f"{place}//{name}[{n_records}]", name, _MISPLACED)
+        if self.local[element.tag] not in _RECORD_ELEMENTS:
+            self._unknown[self.local[element.tag]] += 1
+
+    def _set_aside_beside(self, leaves: frozenset[str], element: etree._Element, place: str) -> None:
+        """Set aside the parts of an element that are none of these leaves."""
+        for part in element:
+            if self.local[part.tag] not in leaves:
+                self._set_aside(part, place)
+
     def note_oddities(self) -> None:
         """Say which elements were met that no census schema has."""
         if self._unknown:
@@ -231,6 +320,10 @@ class _CinReader:
             elif name == "ChildIdentifiers":
                 for leaf in group:
                     identifiers[local[leaf.tag]] = leaf.text
+                if not identifiers.keys() <= _IDENTIFIER_LEAVES:
+                    self._set_aside_beside(
+                        _IDENTIFIER_LEAVES, group, f"Message/Children/Child[{child_no}]/ChildIdentifiers"
+                    )
             elif name == "ChildCharacteristics":
                 for leaf in group:
                     leaf_name = local[leaf.tag]
@@ -239,11 +332,9 @@ class _CinReader:
                     elif leaf_name == "Disabilities":
                         disabilities.extend(code.text for code in leaf)
                     else:
-                        self._unknown[leaf_name] += 1
+                        self._set_aside(leaf, f"Message/Children/Child[{child_no}]/ChildCharacteristics")
             else:
-                self._unknown[name] += 1
-        if unknown := identifiers.keys() - _IDENTIFIER_LEAVES:
-            self._unknown.update(unknown)
+                self._set_aside(group, f"Message/Children/Child[{child_no}]")
 
         raw_id = (identifiers.get("LAchildID") or "").strip()
         dates = self._landing.dates
@@ -331,8 +422,6 @@ class _CinReader:
                 groups.append((name, part))
             else:
                 values[name] = part.text
-        if unknown := values.keys() - _REFERRAL_LEAVES:
-            self._unknown.update(unknown)
         dates = self._landing.dates
         referred = dates[values.get("CINreferralDate")]
         closed = dates[values.get("CINclosureDate")]
@@ -354,6 +443,12 @@ class _CinReader:
             self._refuse_inside(path, element)
             return
         keys = (child_no, child_id, referral_no)
+        if not values.keys() <= _REFERRAL_LEAVES:
+            self._set_aside_beside(
+                _REFERRAL_LEAVES | _REFERRAL_GROUPS,
+                element,
+                f"Message/Children/Child[{child_no}]/CINdetails[{referral_no}]",
+            )
         self._tally.accepted["CINdetails"] += 1
         self._referrals.append(
             (
@@ -427,6 +522,10 @@ class _CinReader:
             self._tally.reject("Assessments", path, field_name, _NOT_A_DATE)
             self._refuse_inside_group("Assessments", path, element)
             return
+        if not values.keys() <= _GROUP_LEAVES["Assessments"]:
+            self._set_aside_beside(
+                _GROUP_LEAVES["Assessments"], element, self._path(keys, "Assessments", number)
+            )
         self._tally.accepted["Assessments"] += 1
         self._assessments.append((*keys, number, started, reviewed, authorised))
         for index, text in enumerate(factors, start=1):
@@ -446,6 +545,8 @@ class _CinReader:
     def _section47(self, element: etree._Element, keys: tuple[int, str, int], number: int) -> None:
         local = self.local
         values = {local[part.tag]: part.text for part in element}
+        if not values.keys() <= _GROUP_LEAVES["Section47"]:
+            self._set_aside_beside(_GROUP_LEAVES["Section47"], element, self._path(keys, "Section47", number))
         dates = self._landing.dates
         started = dates[values.get("S47ActualStartDate")]
         target = dates[values.get("InitialCPCtarget")]
@@ -468,6 +569,10 @@ class _CinReader:
     def _plan(self, element: etree._Element, keys: tuple[int, str, int], number: int) -> None:
         local = self.local
         values = {local[part.tag]: part.text for part in element}
+        if not values.keys() <= _GROUP_LEAVES["CINPlanDates"]:
+            self._set_aside_beside(
+                _GROUP_LEAVES["CINPlanDates"], element, self._path(keys, "CINPlanDates", number)
+            )
         started = self._landing.dates[values.get("CINPlanStartDate")]
         ended = self._landing.dates[values.get("CINPlanEndDate")]
         fault = _span_fault(started, ended, "CINPlanStartDate", "CINPlanEndDate")
@@ -496,6 +601,12 @@ class _CinReader:
             self._tally.reject("ChildProtectionPlans", path, *fault)
             self._refuse_inside_group("ChildProtectionPlans", path, element)
             return
+        if not values.keys() <= _GROUP_LEAVES["ChildProtectionPlans"]:
+            self._set_aside_beside(
+                _GROUP_LEAVES["ChildProtectionPlans"],
+                element,
+                self._path(keys, "ChildProtectionPlans", number),
+            )
         self._tally.accepted["ChildProtectionPlans"] += 1
         self._cp_plans.append(
             (
@@ -531,7 +642,11 @@ class _CinReader:
                 positions[name] += 1
                 place = f"{path}/{name}[{positions[name]}]"
                 self._tally.reject(name, place, "CINdetails", PARENT_REJECTED)
-                self._refuse_inside_group(name, place, part)
+                if name in {"Assessments", "ChildProtectionPlans"}:
+                    self._refuse_inside_group(name, place, part)
+                else:
+                    self._set_aside_beside(_GROUP_LEAVES[name], part, place)
+        self._set_aside_beside(_REFERRAL_LEAVES | _REFERRAL_GROUPS, referral, path)
 
     def _refuse_inside_group(self, name: str, path: str, group: etree._Element) -> None:
         """Refuse the factors of a refused assessment, or the reviews of a refused child protection plan."""
@@ -543,6 +658,7 @@ class _CinReader:
                         number += 1
                         place = f"{path}/{wrapper}/{leaf}[{number}]"
                         self._tally.reject(record_type, place, name, PARENT_REJECTED)
+        self._set_aside_beside(_GROUP_LEAVES[name], group, path)
 
     @staticmethod
     def _path(keys: tuple[int, str, int], group: str, number: int) -> str:

@@ -32,6 +32,7 @@ def land_file(stream: IO[bytes], landing: Landing) -> None:
         FileRefused: the XML is cut short or broken, or a ``CHILD`` stands where none may.
     """
     reader = _ChildReader(landing)
+    number = 0
     for number, element in enumerate(elements(stream, _CHILD_TAGS), start=1):
         parent = element.getparent()
         if parent is None or parent.getparent() is not None:
@@ -39,6 +40,8 @@ def land_file(stream: IO[bytes], landing: Landing) -> None:
         reader.child(number, element)
         if number % BATCH_RECORDS == 0:
             landing.put_aside()
+    if not number:
+        landing.notes.append("there is no child in it")
     reader.note_oddities()
 
 

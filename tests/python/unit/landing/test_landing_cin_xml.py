@@ -118,6 +118,7 @@ def test_reads_the_encoding_that_the_file_declares(files: Path, warehouse: Path,
 def test_lands_a_return_without_children(files: Path, warehouse: Path) -> None:
     outcome = land_one(write(files, "c.xml", cin_xml()), warehouse)
     assert (outcome.status, outcome.n_found) == ("landed", 0)
+    assert outcome.notes == ("there is no child in it",)
     assert query(warehouse, "select la_code, return_year, n_found from raw.returns") == [("335", 2020, 0)]
 
 
@@ -368,3 +369,93 @@ def test_lands_more_children_than_one_batch_holds(
     assert told[0] == 0
     assert told[-1] == path.stat().st_size
     assert told == sorted(told)
+
+
+MISPLACED = "stands where the census does not have it"
+FACTOR = "<AssessmentFactors>1A</AssessmentFactors>"
+ENQUIRY = "<Section47><S47ActualStartDate>2019-09-20</S47ActualStartDate></Section47>"
+REVIEW = "<CPPreviewDate>2019-11-01</CPPreviewDate>"
+
+
+@pytest.mark.parametrize(
+    ("child", "record_type", "n_found", "n_accepted"),
+    [
+        (
+            cin_child(
+                "C1", cin_referral("2019-09-02", cin_assessment().replace("<Factors", f"{FACTOR}<Factors"))
+            ),
+            "AssessmentFactors",
+            1,
+            0,
+        ),
+        (
+            cin_child(
+                "C1",
+                cin_referral(
+                    "2019-09-02",
+                    cin_assessment("2019-09-03", "2A").replace("</Assessments>", f"{ENQUIRY}</Assessments>"),
+                ),
+            ),
+            "Section47",
+            1,
+            0,
+        ),
+        (
+            cin_child(
+                "C1", cin_referral("2019-09-02", cin_cp_plan().replace("</ChildPro", f"{REVIEW}</ChildPro"))
+            ),
+            "Reviews",
+            1,
+            0,
+        ),
+        (
+            cin_child("C1", cin_referral()).replace("</Child>", f"{cin_assessment()}</Child>"),
+            "Assessments",
+            1,
+            0,
+        ),
+        (
+            cin_child("C1", cin_referral()).replace("</Child>", f"<Group>{cin_referral()}</Group></Child>"),
+            "CINdetails",
+            2,
+            1,
+        ),
+        (
+            cin_child("C1", cin_referral("31/02/2019", f"<Group>{ENQUIRY}</Group>{ENQUIRY}")),
+            "Section47",
+            2,
+            0,
+        ),
+        (f"<Late>{cin_referral()}</Late>{cin_child('C1')}<Late>{cin_referral()}</Late>", "CINdetails", 2, 0),
+    ],
+    ids=["factor", "enquiry", "review", "assessment", "wrapped", "in_refused", "beside_children"],
+)
+def test_a_record_where_the_census_has_none_is_refused_and_counted(
+    files: Path, warehouse: Path, child: str, record_type: str, n_found: int, n_accepted: int
+) -> None:
+    outcome = land_one(write(files, "c.xml", cin_xml(child)), warehouse)
+    assert counts(outcome)[record_type] == (n_found, n_accepted, n_found - n_accepted)
+    n_listed = query(warehouse, "select count(*) from raw.rejects where record_type = ?", record_type)
+    assert n_listed == [(n_found - n_accepted,)]
+    assert MISPLACED in {reject.reason for reject in outcome.rejects}
+
+
+def test_a_header_that_names_two_authorities_is_refused_and_one_written_twice_lands(
+    files: Path, warehouse: Path
+) -> None:
+    text = cin_xml(cin_child("C1", cin_referral()))
+    header = text[text.index("<Header>") : text.index("<Children>")]
+    twice = text.replace(header, header + header)
+    assert land_one(write(files, "twice.xml", twice), warehouse).la_code == "335"
+    other = text.replace(header, header + header.replace("335", "336"))
+    outcome = land_one(write(files, "other.xml", other), warehouse)
+    assert (outcome.status, "more than one LEA" in outcome.message) == ("failed", True)
+
+
+def test_children_under_another_name_are_refused_and_replace_nothing(files: Path, warehouse: Path) -> None:
+    text = cin_xml(cin_child("C1", cin_referral()))
+    land_one(write(files, "good.xml", text), warehouse)
+    renamed = text.replace("<Child>", "<child>").replace("</Child>", "</child>")
+    outcome = land_one(write(files, "renamed.xml", renamed), warehouse)
+    assert (outcome.status, "has no Child in its Children" in outcome.message) == ("failed", True)
+    assert query(warehouse, "select count(*) from raw.cin_children") == [(1,)]
