@@ -7,6 +7,7 @@ first bytes, its root element or its column names; its name is never believed.
 from __future__ import annotations
 
 import glob
+import os
 import stat
 import zipfile
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _DATA_SUFFIXES: Final = frozenset({".xml", ".csv", ".zip", ".xlsx", ".xls", ".xlsm", ".ods"})
 _EXTRACT_COLUMNS: Final = frozenset({"CIN_LA", "CIN_LACHILDID_ANON", "CHILD_LA_CODE_ANON", "POC_START"})
 _ENCRYPTED_FLAG: Final = 0x1
+_LEADS_NOWHERE: Final = "is a link that leads nowhere."
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ class Source:
     @property
     def label(self) -> str:
         """What to call it in messages."""
-        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+        return _printable(str(self.path) if self.member is None else f"{self.path}!{self.member}")
 
     @property
     def file_name(self) -> str:
         """Name for the manifest: without folders, except those inside an archive."""
-        return self.path.name if self.member is None else f"{self.path.name}!{self.member}"
+        return _printable(self.path.name if self.member is None else f"{self.path.name}!{self.member}")
 
     @property
     def progress_path(self) -> Path:
@@ -112,7 +114,8 @@ def find_sources(paths: Sequence[Path], *, leave_out: Sequence[Path] = ()) -> li
     """Every file meant by the paths, each once: in the order given, and by name within a folder or archive.
 
     Hidden files, and those listed in ``leave_out`` (the warehouse itself, its key), are passed over in folders.
-    A path that leads nowhere is a source with a problem, so that the others still land.
+    A path that leads nowhere, a folder that cannot be read and a link without a target are sources with a problem,
+    so that the others still land and nothing is passed over in silence.
     """
     skip = {path.resolve() for path in leave_out}
     sources: list[Source] = []
@@ -124,30 +127,65 @@ def find_sources(paths: Sequence[Path], *, leave_out: Sequence[Path] = ()) -> li
             seen.add(resolved)
             sources.extend(_open_up(path, is_named=is_named))
 
-    for path in paths:
-        if path.is_dir():
-            inside = [
-                file
-                for file in sorted(path.rglob("*"))
-                if file.is_file()
-                and file.resolve() not in skip
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            ]
-            if not inside:
-                sources.append(Source(path, problem="is a folder without files."))
-            for file in inside:
+    def look_through(folder: Path) -> None:
+        inside, problems = _files_below(folder)
+        sources.extend(problems)
+        if not inside and not problems:
+            sources.append(Source(folder, problem="is a folder without files."))
+        for file in inside:
+            if file.resolve() not in skip:
                 add(file, is_named=False)
-        elif path.exists():
-            add(path, is_named=True)
-        elif matches := sorted(glob.glob(str(path), recursive=True)):
-            for match in matches:
-                found = Path(match)
-                for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
-                    if file.is_file() and file.resolve() not in skip:
-                        add(file, is_named=False)
-        else:
-            sources.append(Source(path, problem="no such file or folder; check the path."))
+
+    for path in paths:
+        try:
+            if path.is_dir():
+                look_through(path)
+            elif path.exists():
+                add(path, is_named=True)
+            elif path.is_symlink():
+                sources.append(Source(path, problem=_LEADS_NOWHERE))
+            elif matches := sorted(glob.glob(str(path), recursive=True)):
+                for found in map(Path, matches):
+                    if found.is_dir():
+                        look_through(found)
+                    elif not found.exists():
+                        sources.append(Source(found, problem=_LEADS_NOWHERE))
+                    elif found.resolve() not in skip:
+                        add(found, is_named=False)
+            else:
+                sources.append(Source(path, problem="no such file or folder; check the path."))
+        except OSError as error:
+            # A name too long for the file system, or a folder above it that may not be entered.
+            sources.append(Source(path, problem=f"cannot be read ({error.strerror})."))
     return sources
+
+
+def _files_below(folder: Path) -> tuple[list[Path], list[Source]]:
+    """The files below a folder by name, hidden ones passed over, and what of it cannot be read."""
+    files: list[Path] = []
+    problems: list[Source] = []
+
+    def cannot_be_read(error: OSError) -> None:
+        problems.append(
+            Source(Path(error.filename), problem=f"cannot be read ({error.strerror}); nothing in it landed.")
+        )
+
+    for parent, folders, names in os.walk(folder, onerror=cannot_be_read):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if file.is_file():
+                files.append(file)
+            elif not file.exists():
+                problems.append(Source(file, is_named=False, problem=_LEADS_NOWHERE))
+    return sorted(files), problems
+
+
+def _printable(name: str) -> str:
+    """A name fit for a line of text: control characters and bytes that are no text replaced."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
 def _open_up(path: Path, *, is_named: bool) -> list[Source]:
@@ -173,16 +211,27 @@ def _open_up(path: Path, *, is_named: bool) -> list[Source]:
     return [
         Source(path, member.filename, member.file_size, is_named=False)
         for member in sorted(members, key=lambda member: member.filename)
-        if not any(part.startswith((".", "__MACOSX")) for part in member.filename.split("/"))
+        if not _is_hidden(member)
     ]
+
+
+def _is_hidden(member: zipfile.ZipInfo) -> bool:
+    # "." and ".." are no hidden folders.
+    return any(
+        part.startswith("__MACOSX") or (part.startswith(".") and part not in {".", ".."})
+        for part in member.filename.split("/")
+    )
 
 
 def _archive_problem(members: Sequence[zipfile.ZipInfo]) -> str | None:
     names = {member.filename for member in members}
     if "[Content_Types].xml" in names or "mimetype" in names:
         return "is a spreadsheet or office document, whatever its name says; save the sheet as CSV (UTF-8)."
-    if not members:
+    if all(_is_hidden(member) for member in members):
         return "is a zip archive without files."
+    if len(names) < len(members):
+        # Only the last of them can be opened by its name.
+        return "is a zip archive that holds two files under one name; make it again, or unpack it and land the files."
     if len(members) > ARCHIVE_MEMBERS_MAX:
         return (
             f"is a zip archive of {len(members):,} files, more than {ARCHIVE_MEMBERS_MAX:,}; unpack it first."
@@ -239,6 +288,10 @@ def recognise(source: Source, encoding: str) -> Recognised:
         return _recognise_xml(source)
     if start.startswith(_UTF16):
         raise FileRefused("is UTF-16 text; save it as CSV (UTF-8).")
+    if start.startswith(_UTF8_MARK) and encoding != "utf-8-sig":
+        raise FileRefused(
+            "begins with the mark of UTF-8 text but holds bytes that are not; save it as CSV (UTF-8) again."
+        )
     if b"\0" in start:
         raise FileRefused(_NOTHING_KNOWN)
     with source.open() as stream:

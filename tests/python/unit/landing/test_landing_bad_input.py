@@ -44,6 +44,10 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "binary.csv": (b"\x00\x01\x02\x03" * 300, "is none of what can land"),
     "gzip.xml": (b"\x1f\x8b\x08" + b"\0" * 60, "compressed with gzip"),
     "utf16.csv": (f"{EPISODES_HEADER}\n{EPISODE}\n".encode("utf-16"), "UTF-16"),
+    "marked_utf8_but_not.csv": (
+        b"\xef\xbb\xbf" + f"{EPISODES_HEADER}\n\xe9{EPISODE}\n".encode("cp1252"),
+        "begins with the mark of UTF-8 text but holds bytes that are not",
+    ),
     "missing_column.csv": (
         f"{EPISODES_HEADER.replace('LS,', '').replace('REC,', '')}\n",
         "looks like SSDA903 episodes but lacks the columns LS, REC",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -159,3 +160,78 @@ def test_a_mistyped_path_alone_leaves_no_warehouse_behind(files: Path, warehouse
     report = land([files / "nowhere.xml"], warehouse=warehouse)
     assert report.n_failed == 1
     assert not list(warehouse.parent.iterdir())
+
+
+def test_no_path_is_passed_over_in_silence(files: Path, warehouse: Path) -> None:
+    (files / "gone.xml").symlink_to(files / "nowhere")
+    (files / "round").symlink_to(files / "round")
+    (files / "bare" / "folder").mkdir(parents=True)
+    write(files, "mac.zip", zipped({"__MACOSX/a.csv": EPISODES}))
+    write(files, "inside/good.xml", CIN)
+    (files / "inside" / "broken.xml").symlink_to(files / "nowhere")
+    report = land(
+        [
+            files / "gone.xml",
+            files / "round",
+            files / "bare" / "*",
+            files / "mac.zip",
+            files / ("x" * 5_000),
+            files / "inside",
+        ],
+        warehouse=warehouse,
+    )
+    assert [(file.status, file.message) for file in report.files] == [
+        ("failed", "is a link that leads nowhere."),
+        ("failed", "is a link that leads nowhere."),
+        ("failed", "is a folder without files."),
+        ("failed", "is a zip archive without files."),
+        ("failed", "cannot be read (File name too long)."),
+        ("failed", "is a link that leads nowhere."),
+        ("landed", ""),
+    ]
+
+
+def test_a_folder_inside_that_cannot_be_read_is_named(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(files, "open/good.xml", CIN)
+    write(files, "closed/lost.xml", CIN)
+    really_scan = os.scandir
+
+    def scan(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really_scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    found = [(source.path.name, source.problem) for source in find_sources([files])]
+    assert found == [
+        ("closed", "cannot be read (Permission denied); nothing in it landed."),
+        ("good.xml", None),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_refuses_an_archive_with_two_files_of_one_name(files: Path, warehouse: Path) -> None:
+    with zipfile.ZipFile(files / "two.zip", "w") as archive:
+        archive.writestr("ssda903_335_2020/a.csv", EPISODES)
+        archive.writestr("ssda903_335_2020/a.csv", EPISODES.replace("A1", "A2"))
+    outcome = land_one(files / "two.zip", warehouse)
+    assert (outcome.status, "two files under one name" in outcome.message) == ("failed", True)
+
+
+def test_a_member_named_out_of_its_archive_lands_and_is_written_nowhere(files: Path, warehouse: Path) -> None:
+    path = write(files, "deep/er/all.zip", zipped({"../../escaped_335_2020.csv": EPISODES}))
+    assert land_one(path, warehouse).status == "landed"
+    assert sorted(file.name for file in files.rglob("*") if file.is_file()) == ["all.zip"]
+
+
+@pytest.mark.parametrize("name", [b"ssda903_335_2020_\xff.csv", b"ssda903_335_2020_\x1b[31m\n.csv"])
+def test_lands_a_file_whose_name_is_no_text_and_shows_it_in_one_line(
+    files: Path, warehouse: Path, name: bytes
+) -> None:
+    path = write(files, os.fsdecode(name), EPISODES)
+    outcome = land_one(path, warehouse)
+    assert outcome.status == "landed"
+    assert outcome.path.isprintable()
+    [(stored,)] = query(warehouse, "select file_name from raw.returns")
+    assert stored.isprintable()
+    assert "\ufffd" in stored
