@@ -11,6 +11,9 @@ from typing import IO, Final
 from csc_evaluation.landing.context import FileRefused
 
 _DELIMITERS: Final = ",\t;|"
+HEADER_AGAIN: Final = "the header row again"
+"""Why a row is refused that repeats the header."""
+
 _MAX_SHOWN: Final = 10
 _MAX_NAME: Final = 40
 
@@ -49,7 +52,8 @@ def read_header(stream: IO[bytes], encoding: str) -> Header:
     Raises:
         FileRefused: the first row cannot be read as text or holds nothing.
     """
-    line = stream.readline(1 << 20)
+    # The row may end in a carriage return alone, as old exports write it.
+    line = stream.readline(1 << 20).split(b"\r", maxsplit=1)[0]
     try:
         text = line.decode(encoding).strip("\r\n")
     except UnicodeDecodeError:
@@ -92,6 +96,16 @@ def rows(stream: IO[bytes], header: Header, encoding: str) -> Iterator[tuple[int
         ) from None
     finally:
         text.detach()
+
+
+def is_header_again(row: Sequence[str], header: Header) -> bool:
+    """Whether a row repeats the header, as files put one below the other have it in their middle.
+
+    Example:
+        >>> is_header_again(["child", " DOB "], Header(("CHILD", "DOB"), ","))
+        True
+    """
+    return tuple(cell.strip().upper() for cell in row[: len(header.columns)]) == header.names
 
 
 def shown(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from csc_evaluation.errors import SeedError
 from csc_evaluation.landing.context import FileRefused, Landing
-from csc_evaluation.landing.delimited import Header, rows, shown
+from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown
 from csc_evaluation.landing.values import CodeReader, FlagReader, NumberReader
 from csc_evaluation.project import read_seed_file
 
@@ -201,6 +201,7 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, table: SchoolTab
     pupil_hash = landing.pseudonymiser.pupil
     accepted = landing.tally.accepted
     width = len(header.columns)
+    pupil_name = header.names[pupil_position]
     for number, (line, row) in enumerate(rows(stream, header, encoding), start=1):
         if len(row) < width or any(cell.strip() for cell in row[width:]):
             landing.tally.reject(
@@ -210,6 +211,9 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, table: SchoolTab
         reference = row[pupil_position].strip()
         if not reference:
             landing.tally.reject(record_type, f"row {line}", _PUPIL, "no pupil reference")
+            continue
+        if reference.upper() == pupil_name and is_header_again(row, header):
+            landing.tally.reject(record_type, f"row {line}", "row", HEADER_AGAIN)
             continue
         accepted[record_type] += 1
         batch.rows.append(

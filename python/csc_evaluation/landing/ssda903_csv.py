@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO
 
 from csc_evaluation.landing.context import BATCH_RECORDS, FileRefused, Landing
-from csc_evaluation.landing.delimited import Header, rows, shown
+from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown
 from csc_evaluation.landing.ssda903 import Module, ModuleReader
 
 
@@ -48,6 +48,9 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, module: Module, 
         if len(row) < width or any(cell.strip() for cell in row[width:]):
             reader.n_records += 1
             reader.refuse(path, "row", f"{len(row)} values where the header has {width} columns")
+        elif row[0].strip().upper() == names[0] and is_header_again(row, header):
+            reader.n_records += 1
+            reader.refuse(path, "row", HEADER_AGAIN)
         else:
             reader.record(dict(zip(names, row, strict=False)), path)
         if reader.n_records % BATCH_RECORDS == 0:

@@ -137,3 +137,14 @@ def test_lands_more_rows_than_one_batch_holds(
     assert query(
         warehouse, "select count(*), count(distinct pupil_id), max(record_no) from raw.school_absence"
     ) == [(95, 95, 95)]
+
+
+def test_a_header_row_in_the_middle_is_no_pupil(files: Path, warehouse: Path) -> None:
+    header = (
+        "PupilMatchingRefAnonymous_ab19,NCyearActual_ab19,SessionsPossible_Autumn_ab19,"
+        "AuthorisedAbsence_Autumn_ab19,UnauthorisedAbsence_Autumn_ab19"
+    )
+    text = f"{header}\nP1,5,100,3,1\n{header}\nP2,5,100,3,1\n"
+    outcome = land_one(write(files, "a.csv", text), warehouse)
+    assert counts(outcome) == {"absence": (3, 2, 1)}
+    assert outcome.unlisted == ()

@@ -313,3 +313,19 @@ def test_an_empty_group_is_still_a_record_found(files: Path, warehouse: Path) ->
     text = "<EXPSSDA903><CHILD><HEADER><CHILDID>A1</CHILDID></HEADER><EPISODE/></CHILD><CHILD/></EXPSSDA903>"
     outcome = land_one(write(files, "r.xml", text), warehouse, **WHO)
     assert counts(outcome) == {"header": (2, 1, 1), "episodes": (1, 0, 1)}
+
+
+def test_reads_rows_that_end_in_a_carriage_return_alone(files: Path, warehouse: Path) -> None:
+    text = f"{EPISODES_HEADER}\rA1,15/02/2019,S,C2,N1,U1,PR1,,,,,,\rA2,16/02/2019,S,C2,N1,U1,PR1,,,,,,\r"
+    outcome = land_one(write(files, "ssda903_335_2020.csv", text), warehouse)
+    assert counts(outcome) == {"episodes": (2, 2, 0)}
+
+
+def test_a_header_row_in_the_middle_is_refused_as_such(files: Path, warehouse: Path) -> None:
+    row = "A1,15/02/2019,S,C2,N1,U1,PR1,,,,,,"
+    text = f"{EPISODES_HEADER}\n{row}\n{EPISODES_HEADER.lower()}\n{row}\n"
+    outcome = land_one(write(files, "ssda903_335_2020.csv", text), warehouse)
+    assert counts(outcome) == {"episodes": (3, 2, 1)}
+    assert [(reject.record_path, reject.reason) for reject in outcome.rejects] == [
+        ("row 3", "the header row again")
+    ]
