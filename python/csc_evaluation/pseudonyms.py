@@ -59,14 +59,19 @@ def default_key_path(warehouse: Path) -> Path:
     return Path(configured) if configured else warehouse.with_name(warehouse.name + ".key")
 
 
-def load_key(warehouse: Path) -> tuple[bytes, Path, bool]:
+def load_key(warehouse: Path, *, may_make: bool = True) -> tuple[bytes, Path, bool]:
     """The key, the file it came from, and whether that file was made just now.
 
     Without a file at the configured place: an error if ``CSC_PSEUDONYM_KEY_FILE`` names it (a typing mistake
     must not split children in two), else a new random key readable by its owner alone.
 
+    Args:
+        warehouse: path of the DuckDB file.
+        may_make: make a key where there is none; not for a warehouse that already holds pseudonyms, which a new
+            key would not fit.
+
     Raises:
-        CscError: the named file is missing, unreadable or too short.
+        CscError: the named file is missing, unreadable or too short; or there is none and none may be made.
     """
     path = default_key_path(warehouse)
     if path.exists():
@@ -81,6 +86,11 @@ def load_key(warehouse: Path) -> tuple[bytes, Path, bool]:
         raise CscError(
             f"{path}: {KEY_VARIABLE} names this file but it is not there. "
             "Correct the path, or unset the variable to have a key made beside the warehouse."
+        )
+    if not may_make:
+        raise CscError(
+            f"{path}: the key of this warehouse's pseudonyms is not there. Put it back, or say where it is "
+            f"({KEY_VARIABLE}); without it nothing can be added, and everything has to be landed into a new warehouse."
         )
     key = secrets.token_hex(KEY_BYTES).encode()
     try:

@@ -224,6 +224,22 @@ def create_all(connection: duckdb.DuckDBPyConnection) -> None:
     connection.commit()
 
 
+def tables_of_another_layout(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Raw and results tables that lack a column of this version, as ``raw.returns``: another version made them."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for layer, table, column in connection.execute(
+        "select table_schema, table_name, column_name from information_schema.columns "
+        "where table_catalog = current_database() and table_schema in ('raw', 'results')"
+    ).fetchall():
+        found.setdefault((layer, table), set()).add(column)
+    return [
+        f"{layer}.{table}"
+        for layer, tables in (("raw", RAW_TABLES), ("results", RESULTS_TABLES))
+        for table in tables
+        if not set(column_names(table, layer=layer)) <= found.get((layer, table), set())
+    ]
+
+
 def column_names(table: str, *, layer: str = "raw") -> list[str]:
     """Column names of a raw or results table, in order.
 

@@ -44,7 +44,8 @@ def writable(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-write connection, with every raw and results table made if it is not there yet.
 
     Raises:
-        WarehouseError: another process holds the file, the folder cannot be written, or the file is no warehouse.
+        WarehouseError: another process holds the file, the folder cannot be written, the file is no warehouse, or
+            another version of the project made its tables.
     """
     if not path.parent.is_dir():
         raise WarehouseError(f"{path.parent}: no such folder; create it or set {WAREHOUSE_VARIABLE}.")
@@ -54,6 +55,11 @@ def writable(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             schema.create_all(connection)
         except duckdb.Error as error:
             raise WarehouseError(f"{path}: cannot prepare the warehouse: {_first_line(error)}") from error
+        if others := schema.tables_of_another_layout(connection):
+            raise WarehouseError(
+                f"{path}: was made by another version of this project ({', '.join(others[:3])}"
+                f"{' and others' if len(others) > 3 else ''} lack columns). Land the files into a new warehouse."
+            )
         yield connection
     finally:
         connection.close()

@@ -81,6 +81,11 @@ def tables_of(collection: str, module: str) -> tuple[str, ...]:
     return (collection,)
 
 
+def has_key(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether pseudonyms were made for this warehouse before, with a key that has to be used again."""
+    return bool(connection.execute("select 1 from raw.pseudonym_keys limit 1").fetchall())
+
+
 def check_key(connection: duckdb.DuckDBPyConnection, pseudonymiser: Pseudonymiser, key_path: object) -> None:
     """See that this warehouse's pseudonyms were made with this key, and note the key when it is the first.
 

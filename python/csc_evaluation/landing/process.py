@@ -128,7 +128,7 @@ def land(
     with warehouse_module.writable(warehouse) as connection, _steady_memory():
         for setting in SETTINGS:
             connection.execute(setting)
-        key, key_path, is_new = load_key(warehouse)
+        key, key_path, is_new = load_key(warehouse, may_make=not manifest.has_key(connection))
         if is_new:
             warnings.append(
                 f"{key_path}: a new pseudonym key was made. Keep it safe and apart from the warehouse: with it, "

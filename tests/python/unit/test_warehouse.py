@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from csc_evaluation import schema, warehouse
@@ -80,3 +81,16 @@ def test_a_backend_reads_but_cannot_write(tmp_path: Path):
         assert backend.table("returns", database="raw").count().execute() == 0
         with pytest.raises(Exception, match="read-only"):
             backend.raw_sql("insert into raw.return_counts values ('r', 'Child', 1, 1, 0)")
+
+
+def test_a_warehouse_of_another_layout_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "create schema raw; create table raw.returns (return_id varchar, collection varchar)"
+        )
+    with (
+        pytest.raises(WarehouseError, match=r"made by another version of this project \(raw\.returns"),
+        warehouse.writable(path),
+    ):
+        pass

@@ -180,3 +180,13 @@ def test_stores_what_the_header_says_of_its_software(files: Path, warehouse: Pat
             "census",
         )
     ]
+
+
+def test_a_lost_key_is_named_and_no_other_is_made_in_its_place(files: Path, warehouse: Path) -> None:
+    path = write(files, "c.xml", cin_xml(cin_child("C1", cin_referral())))
+    land_one(path, warehouse)
+    key = warehouse.with_name(warehouse.name + ".key")
+    key.unlink()
+    with pytest.raises(CscError, match="the key of this warehouse's pseudonyms is not there"):
+        land([path], warehouse=warehouse)
+    assert not key.exists()
