@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +105,9 @@ def land(
     from csc_evaluation.landing import render_report
     from csc_evaluation.landing.process import LandingInterrupted
 
+    if not all(given.strip() for given in paths):
+        # Of an unset shell variable; as a path it would mean the folder one stands in.
+        raise CscError("an empty path was given; name the files or folders to land.")
     path = warehouse_module.warehouse_path(warehouse)
     try:
         with _progress() as progress:
@@ -414,7 +418,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         yield say
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
@@ -437,6 +441,10 @@ def main() -> None:
 
     With ``CSC_DEBUG`` set, the traceback is shown as well.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's character set lacks is shown as a question mark; it must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except SystemExit as leaving:

@@ -120,3 +120,20 @@ def test_a_selection_that_matches_nothing_is_an_error(tmp_path: Path):
     done = csceval("build", "--select", "no_such_model", "-w", path)
     assert done.returncode == 1
     assert "matches nothing" in done.stderr
+
+
+def test_an_empty_path_is_refused_and_does_not_mean_the_folder_one_stands_in(tmp_path: Path):
+    (tmp_path / "a.xml").write_text("<Message/>")
+    done = csceval("land", "", "-w", tmp_path / "w.duckdb", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("csceval: an empty path was given")
+    assert not (tmp_path / "w.duckdb").exists()
+
+
+def test_a_terminal_without_unicode_shows_every_outcome(tmp_path: Path):
+    odd = tmp_path / os.fsdecode(b"\xc3\xa9\xff.csv")
+    odd.write_text("nothing known")
+    done = csceval("land", odd, "-w", tmp_path / "w.duckdb", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 1
+    assert "is none of what can land" in done.stdout
+    assert "Traceback" not in done.stderr
