@@ -1,5 +1,5 @@
 -- Nothing is lost and nothing made up: each day on which a landed episode starts is in one period of care or series of
--- short breaks (definitions, section 3).
+-- short breaks, unless a later return withdraws what starts on it (definitions, section 3).
 
 with
 records as (
@@ -19,6 +19,15 @@ episodes as (
         child_id,
         episode_start
     from {{ ref('int_care_episodes') }}
+
+    union
+
+    select
+        la_code,
+        child_id,
+        episode_start
+    from {{ ref('int_care_episode_facts') }}
+    where withdrawn_by_return_year is not null
 
 )
 

@@ -81,6 +81,12 @@ plan_spells as (
 
 ),
 
+care_episode_facts as (
+
+    select * from {{ ref('int_care_episode_facts') }}
+
+),
+
 care_episodes as (
 
     select * from {{ ref('int_care_episodes') }}
@@ -323,6 +329,7 @@ pupils_in_two_authorities as (
     ('is_end_before_start', 'plan_end_before_start', 'plan_spells'),
     ('is_inside_open_plan', 'plan_inside_open_plan', 'plan_spells'),
     ('is_end_inferred', 'care_episode_end_inferred', 'care_episodes'),
+    ('withdrawn_by_return_year is not null', 'care_episode_withdrawn_by_later_return', 'care_episode_facts'),
 ] %}
 {{ check_name }} as (
 
@@ -385,8 +392,8 @@ all_checks as (
         'rejected_records', 'codes_outside_the_lists', 'missing_returns', 'duplicate_children', 'unborn_children',
         'conflicting_gender', 'conflicting_ethnicity', 'conflicting_birth_month', 'missing_birth_month',
         'pupils_in_two_authorities', 'closure_before_referral', 'referral_inside_open_spell', 'plan_end_before_start',
-        'plan_inside_open_plan', 'care_episode_end_inferred', 'open_referral_dropped_by_later_return',
-        'open_plan_dropped_by_later_return', 'open_care_period_dropped_by_later_return',
+        'plan_inside_open_plan', 'care_episode_end_inferred', 'care_episode_withdrawn_by_later_return',
+        'open_referral_dropped_by_later_return', 'open_plan_dropped_by_later_return', 'open_care_period_dropped_by_later_return',
         'periods_without_observed_start',
     ] %}
     select * from {{ check }}

@@ -87,6 +87,29 @@ def referral_spells(records: list[ReferralRecord]) -> list[Spell]:
     return spells
 
 
+def episodes_kept(records: list[EpisodeRecord]) -> set[EpisodeRecord]:
+    """What the latest return that has any episode starting on a day says of that day, less what is withdrawn.
+
+    Withdrawn: an episode of which a later return that did not carry it says that another one of its kind, which none
+    of the returns before carried, had begun earlier and still ran after the end of the last year that carried it.
+    """
+    first = {day: min(r.return_year for r in records if r.start == day) for day in {r.start for r in records}}
+    latest = {day: max(r.return_year for r in records if r.start == day) for day in first}
+    kept = {record for record in records if record.return_year == latest[record.start]}
+
+    def is_withdrawn(record: EpisodeRecord) -> bool:
+        year_end = date(record.return_year, 3, 31)
+        return record.start <= year_end and any(
+            other.start < record.start
+            and first[other.start] > record.return_year
+            and (other.end is None or other.end > year_end)
+            and (other.legal_status in SHORT_BREAKS) == (record.legal_status in SHORT_BREAKS)
+            for other in kept
+        )
+
+    return {record for record in kept if not is_withdrawn(record)}
+
+
 def care_periods(
     records: list[EpisodeRecord], *, short_breaks: bool = False, gap_days: int = 1
 ) -> list[tuple[date, date | None]]:
@@ -97,10 +120,10 @@ def care_periods(
     open ends where the next one starts; a gap is counted from the latest end so far; a period ends where the next
     one starts at the latest; one day starts one period at most.
     """
+    not_withdrawn = episodes_kept(records)
     days: list[list[EpisodeRecord]] = []
     for start in sorted({record.start for record in records}):
-        latest = max(record.return_year for record in records if record.start == start)
-        same = {record for record in records if record.start == start and record.return_year == latest}
+        same = {record for record in not_withdrawn if record.start == start}
         kept = [record for record in same if (record.legal_status in SHORT_BREAKS) == short_breaks]
         if kept:
             days.append(sorted(kept, key=lambda record: (record.end is None, record.end or date.max)))
