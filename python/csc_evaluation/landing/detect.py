@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _DATA_SUFFIXES: Final = frozenset({".xml", ".csv", ".zip", ".xlsx", ".xls", ".xlsm", ".ods"})
 _EXTRACT_COLUMNS: Final = frozenset({"CIN_LA", "CIN_LACHILDID_ANON", "CHILD_LA_CODE_ANON", "POC_START"})
 _ENCRYPTED_FLAG: Final = 0x1
+_COLLECTION_NAME: Final = re.compile(r"[A-Za-z]{1,6}[0-9]{0,4}", re.ASCII)
+"""What a header may name and a message repeat; anything else could be personal text."""
+
 _LEADS_NOWHERE: Final = "is a link that leads nowhere."
 
 
@@ -336,11 +340,12 @@ def check_collection(header: cin_xml.CinHeader) -> None:
     Raises:
         FileRefused: the header names another collection.
     """
-    if header.collection is not None and header.collection.strip().upper() != "CIN":
-        raise FileRefused(
-            f"is a return of another collection: its header says {header.collection.strip()[:20]!r}, "
-            "a children in need census says 'CIN'."
+    collection = (header.collection or "CIN").strip()
+    if collection.upper() != "CIN":
+        said = (
+            f"its header says {collection!r}" if _COLLECTION_NAME.fullmatch(collection) else "by its header"
         )
+        raise FileRefused(f"is a return of another collection: {said}, a children in need census says 'CIN'.")
 
 
 def is_beside_the_point(source: Source) -> bool:

@@ -23,23 +23,37 @@ _HEADER: Final = "HEADER"
 _EPISODE: Final = "EPISODE"
 _IS_UASC: Final = "UASC"
 _CHILD_TAGS: Final = ("CHILD", "Child", "child")
+_ROOT: Final = "EXPSSDA903"
+_RECORD_GROUPS: Final = {_HEADER: "header", _EPISODE: "episodes"}
+_MISPLACED: Final = "stands outside a CHILD"
 
 
 def land_file(stream: IO[bytes], landing: Landing) -> None:
     """Read every child of the file, handing rows to the landing batch by batch.
 
     Raises:
-        FileRefused: the XML is cut short or broken, or a ``CHILD`` stands where none may.
+        FileRefused: the XML is cut short or broken, a ``CHILD`` stands where none may, or there is none but
+            something else.
     """
     reader = _ChildReader(landing)
     number = 0
-    for number, element in enumerate(elements(stream, _CHILD_TAGS), start=1):
+    for element in elements(stream, (*_CHILD_TAGS, _ROOT, _ROOT.lower(), "ExpSSDA903")):
         parent = element.getparent()
-        if parent is None or parent.getparent() is not None:
+        if parent is None:
+            # The root: the last child is still there, emptied, and what stood behind it.
+            reader.not_children(element)
+            continue
+        number += 1
+        if parent.getparent() is not None:
             raise FileRefused(f"has a CHILD element that is not directly below its root (the {number}th).")
+        previous = element.getprevious()
+        if previous is not None and reader.local_name(previous) != "CHILD":
+            reader.not_children(parent, until=element)
         reader.child(number, element)
         if number % BATCH_RECORDS == 0:
             landing.put_aside()
+    if not number and reader.has_oddities:
+        raise FileRefused("has no CHILD below its root but other elements, which SSDA903 does not have.")
     if not number:
         landing.notes.append("there is no child in it")
     reader.note_oddities()
@@ -54,6 +68,29 @@ class _ChildReader:
         self._readers = {name: ModuleReader(module, landing) for name, module in MODULES.items()}
         self._known = frozenset().union(*(module.known for module in MODULES.values())) | {_IS_UASC}
         self._unknown: set[str] = set()
+
+    @property
+    def has_oddities(self) -> bool:
+        """Whether elements were met that no module has there."""
+        return bool(self._unknown)
+
+    def local_name(self, element: etree._Element) -> str:
+        """Name without namespace, upper case."""
+        return self._local[str(element.tag)].upper()
+
+    def not_children(self, root: etree._Element, *, until: etree._Element | None = None) -> None:
+        """Set aside what stands below the root and is no ``CHILD``, up to an element; its records are refused."""
+        for part in root:
+            if part is until:
+                break
+            if self.local_name(part) == "CHILD":
+                continue
+            self._unknown.add(self.local_name(part))
+            for group in part.iter():
+                if (module := _RECORD_GROUPS.get(self.local_name(group))) is not None:
+                    self._readers[module].n_records += 1
+                    place = f"{_ROOT}//{self.local_name(group)}[{self._readers[module].n_records}]"
+                    self._readers[module].refuse(place, self.local_name(group), _MISPLACED)
 
     def note_oddities(self) -> None:
         """Say which leaves no module has."""

@@ -21,6 +21,7 @@ from support.landing_files import (
     cin_child,
     cin_referral,
     cin_xml,
+    land_one,
     query,
     write,
 )
@@ -164,3 +165,12 @@ def test_the_key_is_not_in_the_warehouse(files: Path, warehouse: Path) -> None:
     assert key not in warehouse.read_bytes()
     assert bytes.fromhex(key.decode()) not in warehouse.read_bytes()
     assert warehouse.with_name(warehouse.name + ".key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("field", [{"la_code": "Jo Smithson"}, {"collection": "Jo Smithson"}])
+def test_a_header_with_personal_text_in_a_code_is_refused_without_repeating_it(
+    files: Path, warehouse: Path, field: dict[str, str]
+) -> None:
+    outcome = land_one(write(files, "c.xml", cin_xml(cin_child("C1", cin_referral()), **field)), warehouse)
+    assert outcome.status == "failed"
+    assert "Smith" not in outcome.message

@@ -329,3 +329,23 @@ def test_a_header_row_in_the_middle_is_refused_as_such(files: Path, warehouse: P
     assert [(reject.record_path, reject.reason) for reject in outcome.rejects] == [
         ("row 3", "the header row again")
     ]
+
+
+STRAY = "<EPISODE><DECOM>01/05/2019</DECOM></EPISODE>"
+
+
+@pytest.mark.parametrize(
+    "inside", [f"{STRAY}{{child}}", f"{{child}}{STRAY}", f"<PERSON>{STRAY}</PERSON>{{child}}"]
+)
+def test_an_episode_outside_a_child_is_refused_and_counted(files: Path, warehouse: Path, inside: str) -> None:
+    child = f"<CHILD><HEADER><CHILDID>A1</CHILDID></HEADER>{STRAY}</CHILD>"
+    text = f"<EXPSSDA903>{inside.format(child=child)}</EXPSSDA903>"
+    outcome = land_one(write(files, "ssda903_335_2020.xml", text), warehouse)
+    assert counts(outcome) == {"header": (1, 1, 0), "episodes": (2, 1, 1)}
+    assert [reject.reason for reject in outcome.rejects] == ["stands outside a CHILD"]
+
+
+def test_a_file_of_other_elements_than_children_is_refused(files: Path, warehouse: Path) -> None:
+    text = "<EXPSSDA903><PERSON><HEADER><CHILDID>A1</CHILDID></HEADER></PERSON></EXPSSDA903>"
+    outcome = land_one(write(files, "ssda903_335_2020.xml", text), warehouse)
+    assert (outcome.status, "has no CHILD" in outcome.message) == ("failed", True)
