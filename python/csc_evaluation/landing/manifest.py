@@ -111,6 +111,7 @@ class _Entry:
     place: tuple[str, str | None, int]
     file_name: str
     created_at: str | None
+    sha256: str
     modules: frozenset[str]
     replaced_modules: frozenset[str] = frozenset()
     replaced_by: str | None = None
@@ -133,13 +134,13 @@ class Manifest:
         self._places: dict[tuple[str, str | None, int], list[str]] = {}
         self._changes: list[_Entry] = []
         rows = connection.execute(
-            "select return_id, collection, la_code, return_year, file_name, file_created_at, modules, "
+            "select return_id, collection, la_code, return_year, file_name, file_created_at, sha256, modules, "
             "superseded_modules, superseded_by from raw.returns order by landed_at, return_id"
         ).fetchall()
-        for key, collection, la_code, year, file_name, created_at, modules, gone, by in rows:
+        for key, collection, la_code, year, file_name, created_at, sha256, modules, gone, by in rows:
             place = (collection, la_code, year)
             self._remember(
-                _Entry(key, place, file_name, created_at, _split(modules), _split(gone), by),
+                _Entry(key, place, file_name, created_at, sha256, _split(modules), _split(gone), by),
             )
 
     def _remember(self, entry: _Entry) -> None:
@@ -168,6 +169,23 @@ class Manifest:
             replaced_by=None if by is None else by.file_name,
             replaced_modules=tuple(sorted(entry.replaced_modules)),
         )
+
+    def same_content_elsewhere(self, identity: ReturnIdentity, sha256: str) -> list[str]:
+        """A word on returns of another authority or year with this very content: one of the two is mistaken."""
+        places = sorted(
+            {
+                f"{entry.place[2]}"
+                if entry.place[1] is None
+                else f"authority {entry.place[1]}, {entry.place[2]}"
+                for entry in self._entries.values()
+                if entry.sha256 == sha256
+                and entry.return_id != identity.return_id
+                and not entry.is_superseded
+            }
+        )
+        return [
+            f"the same content stands in the warehouse as {place} too; one is mistaken" for place in places
+        ]
 
     def forget(self, identity: ReturnIdentity) -> None:
         """Take a return out, rows and manifest, so that it can be landed again in the same transaction."""
@@ -263,6 +281,7 @@ class Manifest:
                 place,
                 facts.file_name,
                 facts.file_created_at,
+                facts.sha256,
                 frozenset(identity.modules),
             )
         )

@@ -296,6 +296,8 @@ class _Door:
         notes.extend(self._same_child_twice(identity, n_twice))
         replaced, warnings = self.ledger.supersede(identity, created_at=facts.file_created_at)
         notes.extend(warnings)
+        if any(count.n_found for count in counts):
+            notes.extend(self.ledger.same_content_elsewhere(identity, facts.sha256))
         self.ledger.enter(identity, facts, counts, notes)
         write_counts(self.connection, identity.return_id, counts, unlisted)
         self.connection.commit()
@@ -379,8 +381,11 @@ class _Door:
         if la_code is None:
             raise FileRefused("names no authority (LEA) in its header; correct it, or give --authority.")
         if la_code not in self.reference.authorities:
+            # What does not look like a code is not repeated: it could be anything.
+            is_code = re.fullmatch(r"[0-9]{1,4}|[ENSWK][0-9]{8}", la_code, re.ASCII)
+            named = repr(la_code) if is_code else "'...'"
             raise FileRefused(
-                f"names authority {la_code[:10]!r} (LEA) in its header, which is no authority code of England; "
+                f"names authority {named} (LEA) in its header, which is no authority code of England; "
                 "nothing in it can be attributed. Correct the header."
             )
         if year is None or not FIRST_YEAR <= year <= LAST_YEAR:

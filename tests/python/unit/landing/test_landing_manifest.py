@@ -190,3 +190,14 @@ def test_a_lost_key_is_named_and_no_other_is_made_in_its_place(files: Path, ware
     with pytest.raises(CscError, match="the key of this warehouse's pseudonyms is not there"):
         land([path], warehouse=warehouse)
     assert not key.exists()
+
+
+def test_says_that_the_same_content_stands_under_another_year(files: Path, warehouse: Path) -> None:
+    path = write(files, "e.csv", f"{EPISODES_HEADER}\nA1,15/02/2019,S,C2,N1,U1,PR1,,,,,,\n")
+    assert land_one(path, warehouse, la_code="335", return_year=2019).notes == ()
+    assert land_one(path, warehouse, la_code="335", return_year=2020).notes == (
+        "the same content stands in the warehouse as authority 335, 2019 too; one is mistaken",
+    )
+    blank = write(files, "blank.csv", f"{EPISODES_HEADER}\n")
+    assert land_one(blank, warehouse, la_code="336", return_year=2019).notes == ()
+    assert land_one(blank, warehouse, la_code="336", return_year=2020).notes == ()
