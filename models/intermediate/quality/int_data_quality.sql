@@ -393,8 +393,8 @@ all_checks as (
         'conflicting_gender', 'conflicting_ethnicity', 'conflicting_birth_month', 'missing_birth_month',
         'pupils_in_two_authorities', 'closure_before_referral', 'referral_inside_open_spell', 'plan_end_before_start',
         'plan_inside_open_plan', 'care_episode_end_inferred', 'care_episode_withdrawn_by_later_return',
-        'open_referral_dropped_by_later_return', 'open_plan_dropped_by_later_return', 'open_care_period_dropped_by_later_return',
-        'periods_without_observed_start',
+        'open_referral_dropped_by_later_return', 'open_plan_dropped_by_later_return',
+        'open_care_period_dropped_by_later_return', 'periods_without_observed_start',
     ] %}
     select * from {{ check }}
     {{ 'union all' if not loop.last }}

@@ -1,9 +1,9 @@
--- One row per episode of care that no later return withdraws, with the number of the series it belongs to: a period of
--- being looked after, or a series of short breaks, which are counted apart. A series goes from reason-new-episode S to a
--- reason-ceased other than X1, and a gap over the allowed days also starts a new one. An episode without an end, or with
--- one after the next one's start, ends where the next one starts, and is flagged (definitions, section 3). A gap is
--- counted from the latest end that any earlier episode states, so that an overlap is none. What happens on one day
--- cannot start two series.
+-- One row per episode of care that no later return withdraws, with the number of the series it belongs to: a period
+-- of being looked after, or a series of short breaks, which are counted apart. A series goes from reason-new-episode S
+-- to a reason-ceased other than X1, and a gap over the allowed days also starts a new one. An episode without an end,
+-- or with one after the next one's start, ends where the next one starts, and is flagged (definitions, section 3). A
+-- gap is counted from the latest end that any earlier episode states, so that an overlap is none. What happens on one
+-- day cannot start two series.
 
 with
 episodes as (

@@ -1,8 +1,8 @@
 -- One row per series of episodes: a period of being looked after, or a series of short breaks. It ends with the latest
 -- end among its episodes, and where the next series starts at the latest; open where its last episode has no end in the
--- latest return that carries it, then cut at the end of that return. Left-truncated where its
--- first episode is not a start (S) and began before the authority's first landed return, so that the true start is not
--- in the data (definitions, section 3).
+-- latest return that carries it, then cut at the end of that return. Left-truncated where its first episode is not a
+-- start (S) and began before the authority's first landed episodes, so that the true start is not in the data
+-- (definitions, section 3).
 
 with
 episodes as (
@@ -11,9 +11,9 @@ episodes as (
 
 ),
 
-returns as (
+landed_modules as (
 
-    select * from {{ ref('stg_manifest__returns') }}
+    select * from {{ ref('int_landed_modules') }}
 
 ),
 
@@ -22,8 +22,8 @@ first_returns as (
     select
         la_code,
         min(return_year) as first_landed_year
-    from returns
-    where collection = 'ssda903' and not is_superseded
+    from landed_modules
+    where collection = 'ssda903' and module = 'episodes'
     group by la_code
 
 ),
