@@ -1,5 +1,6 @@
 -- Each number that a rule of the warehouse reads has one row for all programmes: without it the rule would leave out
--- every record, silently.
+-- every record, silently. A row for one programme would be passed over as silently: spells and children are the same
+-- for all.
 
 with
 parameters as (
@@ -28,3 +29,12 @@ left join parameters
         parameters_needed.parameter = parameters.parameter
         and parameters.programme = '*'
 where parameters.parameter is null
+
+union all
+
+select
+    'the parameter has no row for one programme' as broken_rule,
+    parameters.parameter
+from parameters
+inner join parameters_needed on parameters.parameter = parameters_needed.parameter
+where parameters.programme <> '*'

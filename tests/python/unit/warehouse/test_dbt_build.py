@@ -129,6 +129,12 @@ def test_a_build_of_a_part_is_not_recorded_as_a_whole_build(built: Path, scratch
         ),
         ("protocol/parameters.csv", "care_gap_days_max", "care_gap_days", "care_gap_days_max"),
         (
+            "protocol/parameters.csv",
+            "*,care_gap_days_max,",
+            "family_safeguarding,care_gap_days_max,2,days,false,ours\n*,care_gap_days_max,",
+            "the parameter has no row for one programme",
+        ),
+        (
             "reference/gender_codes.csv",
             "1,1,true,male",
             "2,1,true,male",
