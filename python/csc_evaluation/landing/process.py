@@ -6,6 +6,8 @@ import codecs
 import gc
 import hashlib
 import re
+import signal
+import threading
 import zipfile
 import zlib
 from collections import Counter
@@ -149,16 +151,21 @@ def land(
         for index, source in enumerate(sources):
             tell = _teller(on_progress, index, len(sources), source)
             try:
+                if door.is_stopping:
+                    raise KeyboardInterrupt
                 tell(0)
                 outcomes.append(door.land_source(source, tell))
                 tell(source.size)
             except KeyboardInterrupt:
                 door.roll_back()
-                outcomes.append(FileOutcome(source.label, "failed", message="stopped from the keyboard"))
+                stopped = f"Stopped after {source.label}."
+                if len(outcomes) == index:
+                    outcomes.append(FileOutcome(source.label, "failed", message="stopped from the keyboard"))
+                    stopped = f"Stopped while landing {source.label}: nothing of it was kept."
                 report = LandingReport(warehouse, tuple(outcomes), tuple(warnings))
+                before = "landed before it" if outcomes[-1].status == "failed" else "landed"
                 raise LandingInterrupted(
-                    f"Stopped while landing {source.label}: nothing of it was kept. "
-                    f"{report.n_landed} of {len(sources)} files landed before it and stay; "
+                    f"{stopped} {report.n_landed} of {len(sources)} files {before} and stay; "
                     "run the same command again to go on.",
                     report,
                 ) from None
@@ -214,6 +221,24 @@ class _Door:
     la_code: str | None
     return_year: int | None
     reinstate: bool
+    is_stopping: bool = False
+
+    @contextmanager
+    def _to_its_end(self) -> Iterator[None]:
+        """A stop from the keyboard waits: a commit half heard of could not be reported truly."""
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or before is None:
+            yield
+            return
+
+        def remember(*_signal: object) -> None:
+            self.is_stopping = True
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN if before is signal.SIG_IGN else remember)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def roll_back(self) -> None:
         """Undo what the current file has done to the warehouse."""
@@ -300,8 +325,9 @@ class _Door:
             notes.extend(self.ledger.same_content_elsewhere(identity, facts.sha256))
         self.ledger.enter(identity, facts, counts, notes)
         write_counts(self.connection, identity.return_id, counts, unlisted)
-        self.connection.commit()
-        self.ledger.committed()
+        with self._to_its_end():
+            self.connection.commit()
+            self.ledger.committed()
         return FileOutcome(
             source.label,
             "landed",

@@ -17,6 +17,7 @@ import pytest
 
 from csc_evaluation.errors import CscError, WarehouseError
 from csc_evaluation.landing import LandingInterrupted, land
+from csc_evaluation.landing.manifest import Manifest
 from csc_evaluation.landing.rejects import TableBatch
 from support.landing_files import cin_child, cin_referral, cin_xml, content, land_one, query, write
 
@@ -255,3 +256,38 @@ def test_a_folder_and_a_file_without_permission_are_refused_in_words(files: Path
             land([path], warehouse=warehouse.with_name("other.duckdb"))
     finally:
         warehouse.parent.chmod(0o700)
+
+
+def test_a_stop_from_the_keyboard_while_a_file_is_committed_waits_for_it(
+    files: Path, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write(files, "a.xml", GOOD)
+    second = write(files, "b.xml", GOOD.replace("335", "336"))
+    really_committed = Manifest.committed
+
+    def committed(self: Manifest) -> None:
+        signal.raise_signal(signal.SIGINT)
+        really_committed(self)
+
+    monkeypatch.setattr(Manifest, "committed", committed)
+    with pytest.raises(LandingInterrupted, match="1 of 2 files landed before it and stay") as stopped:
+        land([first, second], warehouse=warehouse)
+    assert [file.status for file in stopped.value.report.files] == ["landed", "failed"]
+    assert query(warehouse, "select file_name from raw.returns") == [("a.xml",)]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_stop_from_the_keyboard_between_two_files_calls_no_landed_file_lost(
+    files: Path, warehouse: Path
+) -> None:
+    first, second = write(files, "a.xml", GOOD), write(files, "b.xml", GOOD.replace("335", "336"))
+
+    def interrupt(index: int, n_files: int, path: Path, done: int, size: int) -> None:
+        if done == size:
+            raise KeyboardInterrupt
+
+    with pytest.raises(
+        LandingInterrupted, match=r"Stopped after .*a\.xml\. 1 of 2 files landed and stay"
+    ) as stopped:
+        land([first, second], warehouse=warehouse, on_progress=interrupt)
+    assert [file.status for file in stopped.value.report.files] == ["landed"]
