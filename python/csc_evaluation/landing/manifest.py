@@ -133,6 +133,7 @@ class Manifest:
         self._entries: dict[str, _Entry] = {}
         self._places: dict[tuple[str, str | None, int], list[str]] = {}
         self._changes: list[_Entry] = []
+        self._landed_now: set[str] = set()
         rows = connection.execute(
             "select return_id, collection, la_code, return_year, file_name, file_created_at, sha256, modules, "
             "superseded_modules, superseded_by from raw.returns order by landed_at, return_id"
@@ -152,6 +153,8 @@ class Manifest:
         """The transaction's changes are in the warehouse."""
         for entry in self._changes:
             self._remember(entry)
+            if not entry.replaced_modules:
+                self._landed_now.add(entry.return_id)
         self._changes.clear()
 
     def rolled_back(self) -> None:
@@ -233,6 +236,11 @@ class Manifest:
             replaced.append(
                 other.file_name if changed.is_superseded else f"{other.file_name} ({', '.join(shared)})"
             )
+            if other_id in self._landed_now:
+                notes.append(
+                    f"{other.file_name} was landed by this same command as the same return: the last one read stands; "
+                    "see that they are not two parts of one"
+                )
             if created_at and other.created_at and created_at < other.created_at:
                 notes.append(
                     f"its header was written {created_at}, before that of {other.file_name} ({other.created_at}), "

@@ -201,3 +201,16 @@ def test_says_that_the_same_content_stands_under_another_year(files: Path, wareh
     blank = write(files, "blank.csv", f"{EPISODES_HEADER}\n")
     assert land_one(blank, warehouse, la_code="336", return_year=2019).notes == ()
     assert land_one(blank, warehouse, la_code="336", return_year=2020).notes == ()
+
+
+def test_says_when_two_files_of_one_command_are_the_same_return(files: Path, warehouse: Path) -> None:
+    row = "A1,15/02/2019,S,C2,N1,U1,PR1,,,,,,"
+    for part in ("part1", "part2"):
+        write(files, f"ssda903_335_2020/{part}.csv", f"{EPISODES_HEADER}\n{row.replace('A1', part)}\n")
+    first, second = land([files], warehouse=warehouse).files
+    assert first.notes == ()
+    assert [note.split(":")[0] for note in second.notes] == [
+        "part1.csv was landed by this same command as the same return"
+    ]
+    corrected = write(files, "ssda903_335_2020/part3.csv", f"{EPISODES_HEADER}\n{row}\n")
+    assert land_one(corrected, warehouse).notes == ()
