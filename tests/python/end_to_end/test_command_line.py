@@ -78,9 +78,16 @@ def test_a_warehouse_held_by_another_process_ends_in_one_line(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
+# A job in the background of a shell inherits an ignored SIGINT; a person at a terminal does not.
+AT_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from csc_evaluation.cli import main; main()"
+)
+
+
 def test_interrupting_a_synthesis_says_so_and_exits_130(tmp_path: Path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "csc_evaluation.cli", "synthesise", "--out", tmp_path / "s", "--scale", "0.5"],
+        [sys.executable, "-c", AT_A_TERMINAL, "synthesise", "--out", tmp_path / "s", "--scale", "0.5"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
