@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -258,6 +258,15 @@ def test_a_folder_and_a_file_without_permission_are_refused_in_words(files: Path
         warehouse.parent.chmod(0o700)
 
 
+@pytest.fixture
+def _at_a_terminal() -> Iterator[None]:
+    """A test run in the background of a shell inherits an ignored SIGINT; a person at a terminal does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_at_a_terminal")
 def test_a_stop_from_the_keyboard_while_a_file_is_committed_waits_for_it(
     files: Path, warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
