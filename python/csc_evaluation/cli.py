@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from csc_evaluation import warehouse as warehouse_module
-from csc_evaluation.errors import CscError
+from csc_evaluation.errors import CscError, StoppedByUserError
 
 if TYPE_CHECKING:
     from csc_evaluation.estimation.run import RunReport
@@ -451,6 +451,18 @@ def main() -> None:
         if leaving.code == EXIT_INTERRUPTED:
             _say("interrupted.")
         raise
+    except StoppedByUserError as stopped:
+        _say(str(stopped))
+        sys.exit(EXIT_INTERRUPTED)
+    except duckdb.InterruptException:
+        _say("interrupted.")
+        sys.exit(EXIT_INTERRUPTED)
+    except RuntimeError as error:
+        # What DuckDB makes of Ctrl-C in the middle of a query.
+        if "interrupted" not in str(error).lower():
+            raise
+        _say("interrupted.")
+        sys.exit(EXIT_INTERRUPTED)
     except CscError as error:
         _fail(str(error))
     except MemoryError:

@@ -16,3 +16,7 @@ class WarehouseError(CscError):
 
 class SeedError(CscError):
     """A seed table of the protocol is missing a row or holds one that cannot be used."""
+
+
+class StoppedByUserError(CscError):
+    """Stopped from the keyboard in good order; the command line exits with status 130."""

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from csc_evaluation import warehouse as warehouse_module
-from csc_evaluation.errors import CscError
+from csc_evaluation.errors import CscError, StoppedByUserError
 from csc_evaluation.landing import cin_xml, manifest, school, ssda903, ssda903_csv, ssda903_xml
 from csc_evaluation.landing.context import FileRefused, Landing, Reference, ReturnIdentity, load_reference
 from csc_evaluation.landing.detect import (
@@ -58,7 +58,7 @@ _HOW_TO_SAY: Final = (
 )
 
 
-class LandingInterrupted(CscError):
+class LandingInterrupted(StoppedByUserError):
     """Landing was stopped from the keyboard; ``report`` says what had landed by then, and stays."""
 
     def __init__(self, message: str, report: LandingReport) -> None:
@@ -148,36 +148,39 @@ def land(
             return_year=return_year,
             reinstate=reinstate,
         )
-        for index, source in enumerate(sources):
-            tell = _teller(on_progress, index, len(sources), source)
-            try:
-                if door.is_stopping:
-                    raise KeyboardInterrupt
-                tell(0)
-                outcomes.append(door.land_source(source, tell))
-                tell(source.size)
-            except KeyboardInterrupt:
-                door.roll_back()
-                stopped = f"Stopped after {source.label}."
-                if len(outcomes) == index:
-                    outcomes.append(FileOutcome(source.label, "failed", message="stopped from the keyboard"))
-                    stopped = f"Stopped while landing {source.label}: nothing of it was kept."
-                report = LandingReport(warehouse, tuple(outcomes), tuple(warnings))
-                before = "landed before it" if outcomes[-1].status == "failed" else "landed"
-                raise LandingInterrupted(
-                    f"{stopped} {report.n_landed} of {len(sources)} files {before} and stay; "
-                    "run the same command again to go on.",
-                    report,
-                ) from None
-            except _WarehouseFailed as failure:
-                outcomes.append(FileOutcome(source.label, "failed", message=str(failure)))
-                outcomes.extend(
-                    FileOutcome(
-                        rest.label, "failed", message="not tried, since the warehouse cannot be written."
+        with door.stops_waiting():
+            for index, source in enumerate(sources):
+                tell = _teller(on_progress, index, len(sources), source)
+                try:
+                    if door.is_stopping:
+                        raise KeyboardInterrupt
+                    tell(0)
+                    outcomes.append(door.land_source(source, door.stopping_before(tell)))
+                    tell(source.size)
+                except KeyboardInterrupt:
+                    door.roll_back()
+                    stopped = f"Stopped after {source.label}."
+                    if len(outcomes) == index:
+                        outcomes.append(
+                            FileOutcome(source.label, "failed", message="stopped from the keyboard")
+                        )
+                        stopped = f"Stopped while landing {source.label}: nothing of it was kept."
+                    report = LandingReport(warehouse, tuple(outcomes), tuple(warnings))
+                    before = "landed before it" if outcomes[-1].status == "failed" else "landed"
+                    raise LandingInterrupted(
+                        f"{stopped} {report.n_landed} of {len(sources)} files {before} and stay; "
+                        "run the same command again to go on.",
+                        report,
+                    ) from None
+                except _WarehouseFailed as failure:
+                    outcomes.append(FileOutcome(source.label, "failed", message=str(failure)))
+                    outcomes.extend(
+                        FileOutcome(
+                            rest.label, "failed", message="not tried, since the warehouse cannot be written."
+                        )
+                        for rest in sources[index + 1 :]
                     )
-                    for rest in sources[index + 1 :]
-                )
-                break
+                    break
     return LandingReport(warehouse, tuple(outcomes), tuple(warnings))
 
 
@@ -224,8 +227,12 @@ class _Door:
     is_stopping: bool = False
 
     @contextmanager
-    def _to_its_end(self) -> Iterator[None]:
-        """A stop from the keyboard waits: a commit half heard of could not be reported truly."""
+    def stops_waiting(self) -> Iterator[None]:
+        """A stop from the keyboard waits for the next batch or the next file.
+
+        Raised anywhere it can surface as any error of the warehouse's, or in a commit, which half heard of could not
+        be reported truly.
+        """
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or before is None:
             yield
@@ -239,6 +246,16 @@ class _Door:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+    def stopping_before(self, tell: Callable[[int], None]) -> Callable[[int], None]:
+        """``tell``, which first stops the landing where that was asked for."""
+
+        def tell_or_stop(bytes_done: int) -> None:
+            if self.is_stopping:
+                raise KeyboardInterrupt
+            tell(bytes_done)
+
+        return tell_or_stop
 
     def roll_back(self) -> None:
         """Undo what the current file has done to the warehouse."""
@@ -325,9 +342,10 @@ class _Door:
             notes.extend(self.ledger.same_content_elsewhere(identity, facts.sha256))
         self.ledger.enter(identity, facts, counts, notes)
         write_counts(self.connection, identity.return_id, counts, unlisted)
-        with self._to_its_end():
-            self.connection.commit()
-            self.ledger.committed()
+        if self.is_stopping:
+            raise KeyboardInterrupt
+        self.connection.commit()
+        self.ledger.committed()
         return FileOutcome(
             source.label,
             "landed",

@@ -59,7 +59,7 @@ PAUSES = {
             read(stream, known, encoding, landing)
             if landing.identity.la_code == "336":
                 print("now", flush=True)
-                import time; time.sleep(60)
+                import time; time.sleep(5)
         process._read = pausing
     """,
     "after inserting": """
@@ -68,7 +68,7 @@ PAUSES = {
             enter(self, identity, facts, counts, notes)
             if identity.la_code == "336":
                 print("now", flush=True)
-                import time; time.sleep(60)
+                import time; time.sleep(5)
         process.manifest.Manifest.enter = pausing
     """,
 }
