@@ -123,8 +123,7 @@ def land(
             )
     except LandingInterrupted as stopped:
         render_report(stopped.report, out)
-        _say(str(stopped))
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise
     render_report(report, out)
     if report.n_failed:
         raise typer.Exit(EXIT_FAILED)
@@ -454,11 +453,8 @@ def main() -> None:
     except StoppedByUserError as stopped:
         _say(str(stopped))
         sys.exit(EXIT_INTERRUPTED)
-    except duckdb.InterruptException:
-        _say("interrupted.")
-        sys.exit(EXIT_INTERRUPTED)
-    except RuntimeError as error:
-        # What DuckDB makes of Ctrl-C in the middle of a query.
+    except (duckdb.InterruptException, RuntimeError) as error:
+        # Either is what DuckDB makes of Ctrl-C in the middle of a query.
         if "interrupted" not in str(error).lower():
             raise
         _say("interrupted.")
