@@ -2,10 +2,12 @@
 -- waits at this gate (see dbt_project.yml).
 
 {%- set seeds = [
+    ref('bank_holidays'),
     ref('census_codes'),
     ref('coarsening'),
     ref('code_groups'),
     ref('column_mappings'),
+    ref('covariates'),
     ref('ethnic_groups'),
     ref('exclusions'),
     ref('gender_codes'),
@@ -14,7 +16,9 @@
     ref('match_reviews'),
     ref('matching_strata'),
     ref('other_programmes'),
+    ref('outcome_code_groups'),
     ref('outcome_collections'),
+    ref('outcome_measures'),
     ref('outcomes'),
     ref('parameters'),
     ref('programmes'),
@@ -25,7 +29,8 @@
     ref('synthetic_calibration'),
     ref('synthetic_la_ethnicity'),
     ref('synthetic_la_referrals'),
-    ref('synthetic_parameters')
+    ref('synthetic_parameters'),
+    ref('treatment_variants')
 ] %}
 
 select cast({{ seeds | length }} as integer) as n_seeds
