@@ -1,5 +1,5 @@
--- Each conference date that a referral or a section 47 enquiry states in the end is a conference, and no conference has a
--- date that no landed record names (definitions, section 3).
+-- Each conference date that a referral or a section 47 enquiry states in the end is a conference, and no conference has
+-- a date that no landed record names (definitions, section 3).
 
 with
 conferences as (

@@ -1,5 +1,5 @@
--- Each period of care has as many placements as it counts, with all its episodes, from its start until open or ended with
--- it (definitions, section 3).
+-- Each period of care has as many placements as it counts, with all its episodes, from its start until it ends or the
+-- data do (definitions, section 3).
 
 with
 periods as (

@@ -1,5 +1,6 @@
--- For every return of which nothing was replaced, the records in the warehouse are those that landing says it accepted. Codes
--- that a record repeats count once in the warehouse: there can be fewer of them, but none only where none was accepted.
+-- For every return of which nothing was replaced, the records in the warehouse are those that landing says it accepted.
+-- Codes that a record repeats count once in the warehouse: there can be fewer of them, but none only where none was
+-- accepted.
 
 {%- set exact = [
     ('Child', 'stg_cin__children'),
@@ -37,6 +38,17 @@ return_counts as (
 
 ),
 
+record_types as (
+
+    {% for record_type, model in exact + repeats_count_once %}
+    select
+        '{{ record_type }}' as record_type,
+        {{ 'false' if (record_type, model) in exact else 'true' }} as is_repeat_counted_once
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
 records as (
 
     {% for record_type, model in exact + repeats_count_once %}
@@ -58,19 +70,12 @@ select
     coalesce(records.n_records, 0) as n_records
 from return_counts
 inner join returns on return_counts.return_id = returns.return_id
+inner join record_types on return_counts.record_type = record_types.record_type
 left join records
     on
         return_counts.return_id = records.return_id
         and return_counts.record_type = records.record_type
 where
-    (
-        return_counts.record_type in ('{{ exact | map('first') | join("', '") }}')
-        and return_counts.n_accepted <> coalesce(records.n_records, 0)
-    )
-    or (
-        return_counts.record_type in ('{{ repeats_count_once | map('first') | join("', '") }}')
-        and (
-            return_counts.n_accepted < coalesce(records.n_records, 0)
-            or (return_counts.n_accepted > 0 and records.n_records is null)
-        )
-    )
+    return_counts.n_accepted < coalesce(records.n_records, 0)
+    or (not record_types.is_repeat_counted_once and return_counts.n_accepted > coalesce(records.n_records, 0))
+    or (return_counts.n_accepted > 0 and records.n_records is null)

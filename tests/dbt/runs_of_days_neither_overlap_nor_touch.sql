@@ -11,7 +11,7 @@ spans as (
 
     {% for spans, spells, started in runs %}
     select
-        '{{ spans }}' as model,
+        '{{ spans }}' as runs_of,
         child_id,
         span_start,
         span_end,
@@ -25,12 +25,12 @@ spans as (
 outer_bounds_of_spans as (
 
     select
-        model,
+        runs_of,
         child_id,
         min(span_start) as first_day,
         max(span_end) as last_end
     from spans
-    group by model, child_id
+    group by runs_of, child_id
 
 ),
 
@@ -38,7 +38,7 @@ outer_bounds_of_spells as (
 
     {% for spans, spells, started in runs %}
     select
-        '{{ spans }}' as model,
+        '{{ spans }}' as runs_of,
         child_id,
         min({{ started }}) as first_day,
         max(observed_until) as last_end
@@ -51,7 +51,7 @@ outer_bounds_of_spells as (
 )
 
 select
-    model,
+    runs_of,
     child_id,
     'a run that overlaps or touches the one before' as broken_rule
 from spans
@@ -60,13 +60,13 @@ where span_start <= previous_end
 union all
 
 select
-    coalesce(outer_bounds_of_spans.model, outer_bounds_of_spells.model) as model,
+    coalesce(outer_bounds_of_spans.runs_of, outer_bounds_of_spells.runs_of) as runs_of,
     coalesce(outer_bounds_of_spans.child_id, outer_bounds_of_spells.child_id) as child_id,
     'runs that start or end elsewhere than the spells' as broken_rule
 from outer_bounds_of_spans
 full outer join outer_bounds_of_spells
     on
-        outer_bounds_of_spans.model = outer_bounds_of_spells.model
+        outer_bounds_of_spans.runs_of = outer_bounds_of_spells.runs_of
         and outer_bounds_of_spans.child_id = outer_bounds_of_spells.child_id
 where
     outer_bounds_of_spans.child_id is null
