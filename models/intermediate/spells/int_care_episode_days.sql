@@ -1,6 +1,6 @@
--- One row per authority, child and day on which landed episodes of care start: the return years that say so, and whether
--- two of them state different ends. What counts is the last end a return states for the day; one that says an episode
--- of that day is still open states none (definitions, section 3).
+-- One row per authority, child and day on which landed episodes of care start: the return years that say so, and
+-- whether two of them state different ends. What counts is the last end a return states for the day; one that says an
+-- episode of that day is still open states none (definitions, section 3).
 
 with
 records as (

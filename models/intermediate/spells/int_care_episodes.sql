@@ -1,5 +1,5 @@
--- One row per episode of care that no later return withdraws, with the number of the period or series it belongs to, its
--- end, and whether it starts a placement that counts (definitions, section 3).
+-- One row per episode of care that no later return withdraws, with the number of the period or series it belongs to,
+-- its end, and whether it starts a placement that counts (definitions, section 3).
 
 with
 episodes as (
