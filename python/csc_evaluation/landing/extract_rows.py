@@ -29,7 +29,7 @@ from csc_evaluation.landing.values import (
     to_date,
 )
 
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 20_000
 STILL_OPEN: Final = "-10"
 UNREADABLE: Final = -1
 """Stands for a flag or number that is written but is none."""
