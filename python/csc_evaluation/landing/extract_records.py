@@ -61,6 +61,7 @@ def _rows_by_part(landing: ExtractLanding) -> Iterator[tuple[ReturnPart, list[Ro
     parts = {part.group_no: part for part in landing.parts.values()}
     for bucket in landing.buckets:
         batches = list(bucket.batches())
+        landing.n_buckets_done += 1
         if not batches:
             continue
         table = pa.Table.from_batches(batches)

@@ -225,6 +225,7 @@ class ExtractLanding:
         parts: authority and return year to what was found of them; year 0 where the file names none, and
             (None, 0) for rows that belong to no return.
         starts_by_year, ends_by_year: episodes that start and end in each return year, where rows name none.
+        n_buckets_done: buckets of rows of which records have been made.
         n_told_differently: children whom the rows of one return describe in several ways.
     """
 
@@ -244,6 +245,7 @@ class ExtractLanding:
     examples: list[Reject] = field(default_factory=list)
     starts_by_year: Counter[int] = field(default_factory=Counter)
     ends_by_year: Counter[int] = field(default_factory=Counter)
+    n_buckets_done: int = 0
     n_told_differently: int = 0
     _codes: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
@@ -335,7 +337,7 @@ class ExtractLanding:
             )
             more = len(codes) - _LISTED_AUTHORITIES
             self.notes.append(
-                f"{len(found):,} of the returns are of authorities that did not exist in their year: "
+                f"returns of authorities that did not exist in their year: {len(found):,} of "
                 f"{', '.join(codes[:_LISTED_AUTHORITIES])}{f' and {more} more' if more > 0 else ''}"
             )
         return found

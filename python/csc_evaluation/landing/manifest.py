@@ -150,6 +150,7 @@ class Manifest:
         self._places: dict[tuple[str, str | None, int], list[str]] = {}
         self._changes: list[_Entry] = []
         self._landed_now: set[str] = set()
+        self._has_unattributed = False
         rows = connection.execute(
             "select return_id, collection, la_code, return_year, file_name, file_created_at, sha256, modules, "
             "superseded_modules, superseded_by from raw.returns order by landed_at, return_id"
@@ -164,6 +165,7 @@ class Manifest:
         if entry.return_id not in self._entries:
             self._places.setdefault(entry.place, []).append(entry.return_id)
         self._entries[entry.return_id] = entry
+        self._has_unattributed = self._has_unattributed or entry.modules == {UNATTRIBUTED}
 
     def committed(self) -> None:
         """The transaction's changes are in the warehouse."""
@@ -300,7 +302,7 @@ class Manifest:
 
     def _left_over(self, changes: dict[str, _Entry], own: set[str]) -> dict[str, _Entry]:
         """Rows of an extract that belong to no return go with the last of its returns that is replaced."""
-        if not changes:
+        if not changes or not self._has_unattributed:
             return {}
         now = self._entries | changes
         standing = {

@@ -494,7 +494,7 @@ def test_rows_without_authority_stand_apart_and_count_for_nobody(files: Path, wa
         "select la_code, return_year, modules, n_found, n_rejected from raw.returns order by la_code nulls last",
     ) == [("335", 2020, "census", 3, 0), (None, 2020, "unattributed", 2, 2)]
     assert outcome.notes == (
-        "2 rows belong to no authority and year; they stand in the manifest as module unattributed",
+        "rows that belong to no authority and year: 2; they are in the manifest as module unattributed",
     )
 
 
@@ -589,7 +589,7 @@ def test_codes_outside_the_lists_of_their_year_are_kept_and_counted_by_return(
 
 def test_an_authority_that_did_not_exist_in_the_year_is_noted(files: Path, warehouse: Path) -> None:
     outcome = land_text(files, warehouse, cin({}, {"CIN_LA": "941"}))
-    assert outcome.notes == ("1 of the returns are of authorities that did not exist in their year: 941",)
+    assert outcome.notes == ("returns of authorities that did not exist in their year: 1 of 941",)
     assert query(warehouse, "select notes from raw.returns where la_code = '941'") == [
         ("authority 941 did not exist in the year to 31 March 2020",)
     ]
