@@ -89,7 +89,11 @@ def land(
         typer.Option(help="Authority code of SSDA903 files, which do not name it (three digits, as 335)."),
     ] = None,
     year: Annotated[
-        int | None, typer.Option(help="Year in which the SSDA903 return ends, as 2020 for 2019/20.")
+        int | None,
+        typer.Option(
+            help="Year in which the SSDA903 return ends, as 2020 for 2019/20; or the last year of an extract that "
+            "names none."
+        ),
     ] = None,
     reinstate: Annotated[
         bool, typer.Option("--reinstate", help="Land again a file that a later one has replaced.")
@@ -98,7 +102,7 @@ def land(
     """Land returns and school records, each file whole or not at all.
 
     Formats are recognised from the content: Children in Need census XML, SSDA903 as CSV or XML, and the research
-    service's absence and school census tables. SSDA903 files name neither authority nor year: give --authority
+    service's extracts (children in need, children looked after), absence and school census tables. SSDA903 files name neither authority nor year: give --authority
     and --year, or keep them in a folder or file whose name holds both, as ssda903_335_2020.
     """
     from csc_evaluation.landing import land as land_files

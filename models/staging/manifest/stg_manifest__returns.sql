@@ -1,4 +1,4 @@
--- One row per file landed.
+-- One row per return landed: a file, or an authority and return year of an extract that stacks many.
 -- Names, types and codes of raw.returns; every row is kept (definitions, section 2).
 
 with

@@ -18,8 +18,8 @@ from lxml import etree
 from csc_evaluation.landing.context import BATCH_RECORDS, FileRefused, Landing
 from csc_evaluation.landing.rejects import PARENT_REJECTED
 from csc_evaluation.landing.values import (
-    DATE_FORMATS,
     IMPOSSIBLE,
+    NOT_A_DATE,
     completed_months,
     parse_date,
     read_upn,
@@ -43,7 +43,6 @@ RECORD_TYPES: Final = (
 FIRST_KNOWN_YEAR: Final = 2017
 LAST_KNOWN_YEAR: Final = 2026
 
-_NOT_A_DATE: Final = f"not a calendar date (expected {DATE_FORMATS})"
 _ENDS_BEFORE_START: Final = "ends before it starts"
 _CHILD_GROUPS: Final = frozenset({"ChildIdentifiers", "ChildCharacteristics", "CINdetails"})
 _IDENTIFIER_LEAVES: Final = frozenset(
@@ -352,7 +351,7 @@ class _CinReader:
                 if expected == IMPOSSIBLE
                 else "PersonDeathDate"
             )
-            fault = (field_name, _NOT_A_DATE)
+            fault = (field_name, NOT_A_DATE)
         if fault is not None:
             path = f"Message/Children/Child[{child_no}]"
             self._tally.reject("Child", path, *fault)
@@ -430,11 +429,11 @@ class _CinReader:
         if referred is None:
             fault = ("CINreferralDate", "no referral date")
         elif referred == IMPOSSIBLE:
-            fault = ("CINreferralDate", _NOT_A_DATE)
+            fault = ("CINreferralDate", NOT_A_DATE)
         elif closed == IMPOSSIBLE:
-            fault = ("CINclosureDate", _NOT_A_DATE)
+            fault = ("CINclosureDate", NOT_A_DATE)
         elif conference == IMPOSSIBLE:
-            fault = ("DateOfInitialCPC", _NOT_A_DATE)
+            fault = ("DateOfInitialCPC", NOT_A_DATE)
         elif born is not None:
             fault = self._age_fault(born, referred)
         if fault is not None or referred is None:
@@ -484,16 +483,13 @@ class _CinReader:
         birth, referral = to_date(born), to_date(referred)
         if days < 0:
             if completed_months(referral, birth) >= limits.months_before_birth:
-                return (
-                    "CINreferralDate",
-                    f"birth is {limits.months_before_birth} months or more after the referral",
-                )
+                return "CINreferralDate", limits.born_too_late
             return None
         limit = 12 * limits.years_after_birth
         months = completed_months(birth, referral)
         is_birthday = referral.month == birth.month and referral.day == birth.day
         if months > limit or (months == limit and not is_birthday):
-            return "CINreferralDate", f"birth is over {limits.years_after_birth} years before the referral"
+            return "CINreferralDate", limits.born_too_early
         return None
 
     def _assessment(self, element: etree._Element, keys: tuple[int, str, int], number: int) -> None:
@@ -519,7 +515,7 @@ class _CinReader:
                 else "AssessmentAuthorisationDate"
             )
             path = self._path(keys, "Assessments", number)
-            self._tally.reject("Assessments", path, field_name, _NOT_A_DATE)
+            self._tally.reject("Assessments", path, field_name, NOT_A_DATE)
             self._refuse_inside_group("Assessments", path, element)
             return
         if not values.keys() <= _GROUP_LEAVES["Assessments"]:
@@ -559,7 +555,7 @@ class _CinReader:
                 if target == IMPOSSIBLE
                 else "DateOfInitialCPC"
             )
-            self._tally.reject("Section47", self._path(keys, "Section47", number), field_name, _NOT_A_DATE)
+            self._tally.reject("Section47", self._path(keys, "Section47", number), field_name, NOT_A_DATE)
             return
         self._tally.accepted["Section47"] += 1
         self._enquiries.append(
@@ -575,7 +571,7 @@ class _CinReader:
             )
         started = self._landing.dates[values.get("CINPlanStartDate")]
         ended = self._landing.dates[values.get("CINPlanEndDate")]
-        fault = _span_fault(started, ended, "CINPlanStartDate", "CINPlanEndDate")
+        fault = span_fault(started, ended, "CINPlanStartDate", "CINPlanEndDate")
         if fault is not None:
             self._tally.reject("CINPlanDates", self._path(keys, "CINPlanDates", number), *fault)
             return
@@ -595,7 +591,7 @@ class _CinReader:
         dates = self._landing.dates
         started = dates[values.get("CPPstartDate")]
         ended = dates[values.get("CPPendDate")]
-        fault = _span_fault(started, ended, "CPPstartDate", "CPPendDate")
+        fault = span_fault(started, ended, "CPPstartDate", "CPPendDate")
         if fault is not None:
             path = self._path(keys, "ChildProtectionPlans", number)
             self._tally.reject("ChildProtectionPlans", path, *fault)
@@ -627,7 +623,7 @@ class _CinReader:
                     "Reviews",
                     f"{path}/Reviews/CPPreviewDate[{index}]",
                     "CPPreviewDate",
-                    "no review date" if reviewed is None else _NOT_A_DATE,
+                    "no review date" if reviewed is None else NOT_A_DATE,
                 )
             else:
                 self._tally.accepted["Reviews"] += 1
@@ -673,16 +669,16 @@ def _leaves_inside(name: str) -> Iterator[tuple[str, str, str]]:
         yield "Reviews", "Reviews", "CPPreviewDate"
 
 
-def _span_fault(
+def span_fault(
     started: int | None, ended: int | None, start_field: str, end_field: str
 ) -> tuple[str, str] | None:
     """(field, reason) when a plan has no start, an impossible date, or an end before its start."""
     if started is None:
         return start_field, "no start date"
     if started == IMPOSSIBLE:
-        return start_field, _NOT_A_DATE
+        return start_field, NOT_A_DATE
     if ended == IMPOSSIBLE:
-        return end_field, _NOT_A_DATE
+        return end_field, NOT_A_DATE
     if ended is not None and ended < started:
         return end_field, _ENDS_BEFORE_START
     return None

@@ -32,6 +32,16 @@ class Limits:
     months_before_birth: int
     years_after_birth: int
 
+    @property
+    def born_too_late(self) -> str:
+        """Why a referral long before the child's birth is refused."""
+        return f"birth is {self.months_before_birth} months or more after the referral"
+
+    @property
+    def born_too_early(self) -> str:
+        """Why a referral of somebody long grown up is refused."""
+        return f"birth is over {self.years_after_birth} years before the referral"
+
 
 @dataclass(frozen=True)
 class Reference:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
-from csc_evaluation.landing import cin_xml, school, ssda903
+from csc_evaluation.landing import cin_xml, extracts, school, ssda903
 from csc_evaluation.landing.context import FileRefused
 from csc_evaluation.landing.delimited import Header, read_header
 from csc_evaluation.landing.ssda903 import Module
 from csc_evaluation.landing.ssda903_csv import check_columns
 from csc_evaluation.landing.xml_stream import root_name
 
-Format = Literal["cin_xml", "ssda903_xml", "ssda903_csv", "school"]
+Format = Literal["cin_xml", "ssda903_xml", "ssda903_csv", "school", "extract"]
 
 ARCHIVE_MEMBERS_MAX: Final = 20_000
 ARCHIVE_BYTES_MAX: Final = 200 * 1024**3
@@ -39,7 +39,6 @@ _GZIP: Final = b"\x1f\x8b"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _DATA_SUFFIXES: Final = frozenset({".xml", ".csv", ".zip", ".xlsx", ".xls", ".xlsm", ".ods"})
-_EXTRACT_COLUMNS: Final = frozenset({"CIN_LA", "CIN_LACHILDID_ANON", "CHILD_LA_CODE_ANON", "POC_START"})
 _ENCRYPTED_FLAG: Final = 0x1
 _COLLECTION_NAME: Final = re.compile(r"[A-Za-z]{1,6}[0-9]{0,4}", re.ASCII)
 """What a header may name and a message repeat; anything else could be personal text."""
@@ -112,6 +111,7 @@ class Recognised:
     header: Header | None = None
     module: Module | None = None
     table: school.SchoolTable | None = None
+    extract: extracts.ExtractTable | None = None
 
 
 def find_sources(paths: Sequence[Path], *, leave_out: Sequence[Path] = ()) -> list[Source]:
@@ -307,18 +307,16 @@ def recognise(source: Source, encoding: str) -> Recognised:
     if module is not None:
         check_columns(header, module)
         return Recognised("ssda903_csv", header=header, module=module)
-    if _EXTRACT_COLUMNS & set(header.names):
-        raise FileRefused(
-            "is a children in need or children looked after table of the research service; landing reads that "
-            "service's absence and school census tables, and authorities' own returns."
-        )
+    extract = extracts.recognise(header)
+    if extract is not None:
+        return Recognised("extract", header=header, extract=extract)
     # The first row is not quoted: without a header row it would be a record.
     raise FileRefused(_NOTHING_KNOWN)
 
 
 _NOTHING_KNOWN: Final = (
-    "is none of what can land: CIN census XML, SSDA903 as CSV (with its header row) or XML, or an absence or "
-    "school census table of the research service."
+    "is none of what can land: CIN census XML, SSDA903 as CSV (with its header row) or XML, or an extract "
+    "(children in need, children looked after), absence or school census table of the research service."
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from csc_evaluation.landing.ssda903 import MODULES
 from csc_evaluation.pseudonyms import Pseudonymiser
 
 RETURN_ID_HEX: Final = 32
+
+UNATTRIBUTED: Final = "unattributed"
+"""Module of the manifest row to which rows of an extract belong that name no authority and year."""
 
 _CIN_TABLES: Final = (
     "cin_children",
@@ -38,12 +42,12 @@ class Standing:
     Attributes:
         is_current: nothing of it has been replaced.
         replaced_by: file name of the return that replaced it, where known.
-        replaced_modules: the modules of it that were replaced.
+        is_gone: all of it has been replaced.
     """
 
     is_current: bool
     replaced_by: str | None
-    replaced_modules: tuple[str, ...]
+    is_gone: bool
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,20 @@ def return_id(collection: str, la_code: str | None, return_year: int, sha256: st
     return hashlib.sha256(text.encode()).hexdigest()[:RETURN_ID_HEX]
 
 
+def extract_return_id(collection: str, la_code: str | None, return_year: int, content_key: str) -> str:
+    """Key of one return among those an extract stacks; that of rows without an authority has no year.
+
+    Example:
+        >>> extract_return_id("cin", None, 2020, "k") == extract_return_id("cin", None, 2024, "k")
+        True
+    """
+    return return_id(f"{collection} extract", la_code, 0 if la_code is None else return_year, content_key)
+
+
 def tables_of(collection: str, module: str) -> tuple[str, ...]:
     """The raw tables in which a module's rows stand."""
+    if module == UNATTRIBUTED:
+        return ()
     if collection == "cin":
         return _CIN_TABLES
     if collection == "ssda903":
@@ -134,6 +150,7 @@ class Manifest:
         self._places: dict[tuple[str, str | None, int], list[str]] = {}
         self._changes: list[_Entry] = []
         self._landed_now: set[str] = set()
+        self._has_unattributed = False
         rows = connection.execute(
             "select return_id, collection, la_code, return_year, file_name, file_created_at, sha256, modules, "
             "superseded_modules, superseded_by from raw.returns order by landed_at, return_id"
@@ -148,6 +165,7 @@ class Manifest:
         if entry.return_id not in self._entries:
             self._places.setdefault(entry.place, []).append(entry.return_id)
         self._entries[entry.return_id] = entry
+        self._has_unattributed = self._has_unattributed or entry.modules == {UNATTRIBUTED}
 
     def committed(self) -> None:
         """The transaction's changes are in the warehouse."""
@@ -170,8 +188,32 @@ class Manifest:
         return Standing(
             is_current=not entry.replaced_modules,
             replaced_by=None if by is None else by.file_name,
-            replaced_modules=tuple(sorted(entry.replaced_modules)),
+            is_gone=entry.is_superseded,
         )
+
+    def returns_of_extract(
+        self, collection: str, sha256: str, content_key: str
+    ) -> tuple[list[ReturnIdentity], Standing] | None:
+        """The returns of this very extract and how they stand together, or None when it was never landed."""
+        found = [
+            entry
+            for entry in self._entries.values()
+            if entry.sha256 == sha256
+            and entry.place[0] == collection
+            and entry.return_id == extract_return_id(*entry.place, content_key)
+        ]
+        if not found:
+            return None
+        replaced = next((entry for entry in found if entry.replaced_modules), None)
+        by = self._entries.get(replaced.replaced_by or "") if replaced else None
+        standing = Standing(
+            is_current=replaced is None,
+            replaced_by=None if by is None else by.file_name,
+            is_gone=all(entry.is_superseded for entry in found),
+        )
+        return [
+            ReturnIdentity(*entry.place, tuple(sorted(entry.modules)), entry.return_id) for entry in found
+        ], standing
 
     def same_content_elsewhere(self, identity: ReturnIdentity, sha256: str) -> list[str]:
         """A word on returns of another authority or year with this very content: one of the two is mistaken."""
@@ -190,63 +232,122 @@ class Manifest:
             f"the same content stands in the warehouse as {place} too; one is mistaken" for place in places
         ]
 
-    def forget(self, identity: ReturnIdentity) -> None:
-        """Take a return out, rows and manifest, so that it can be landed again in the same transaction."""
-        tables = [table for module in identity.modules for table in tables_of(identity.collection, module)]
-        for table in (*tables, "returns", "return_counts", "rejects", "unlisted_codes"):
-            self._connection.execute(f"delete from raw.{table} where return_id = ?", [identity.return_id])
+    def forget(self, identities: Sequence[ReturnIdentity]) -> None:
+        """Take returns out, rows and manifest, so that they can be landed again in the same transaction."""
+        gone: dict[str, list[str]] = {}
+        for identity in identities:
+            tables = [
+                table for module in identity.modules for table in tables_of(identity.collection, module)
+            ]
+            for table in (*tables, "returns", "return_counts", "rejects", "unlisted_codes"):
+                gone.setdefault(table, []).append(identity.return_id)
+        self._delete(gone)
 
-    def supersede(self, identity: ReturnIdentity, *, created_at: str | None) -> tuple[list[str], list[str]]:
-        """Replace the modules that an earlier return of the same collection, authority and year has in common.
+    def supersede(
+        self, identities: Sequence[ReturnIdentity], *, created_at: str | None
+    ) -> tuple[list[str], list[str]]:
+        """Replace the modules that earlier returns of the same collection, authority and year have in common.
 
         Rows of replaced modules go; the manifest row, its counts and rejects stay. A return of which every
         module is replaced is marked superseded.
 
+        Args:
+            identities: the returns of one file.
+            created_at: when the file says it was made.
+
         Returns:
             File names of the returns of which something was replaced, and notes on them.
         """
-        replaced: list[str] = []
-        notes: list[str] = []
-        place = (identity.collection, identity.la_code, identity.return_year)
-        for other_id in self._places.get(place, []):
-            other = self._entries[other_id]
-            shared = sorted((other.modules - other.replaced_modules) & set(identity.modules))
-            if other_id == identity.return_id or not shared:
+        replaced: Counter[str] = Counter()
+        notes: dict[str, None] = {}
+        gone: dict[str, list[str]] = {}
+        changes: dict[str, _Entry] = {}
+        own = {identity.return_id for identity in identities}
+        for identity in identities:
+            if identity.la_code is None and identity.modules == (UNATTRIBUTED,):
                 continue
-            for module in shared:
-                for table in tables_of(identity.collection, module):
-                    self._connection.execute(f"delete from raw.{table} where return_id = ?", [other_id])
-            changed = replace(
-                other,
-                replaced_modules=other.replaced_modules | set(shared),
-                replaced_by=identity.return_id,
-            )
-            self._connection.execute(
-                "update raw.returns set superseded_modules = ?, is_superseded = ?, superseded_by = ?, "
-                "superseded_at = ? where return_id = ?",
-                [
-                    ",".join(sorted(changed.replaced_modules)),
-                    changed.is_superseded,
-                    identity.return_id,
-                    _now(),
-                    other_id,
-                ],
-            )
-            self._changes.append(changed)
-            replaced.append(
-                other.file_name if changed.is_superseded else f"{other.file_name} ({', '.join(shared)})"
-            )
-            if other_id in self._landed_now:
-                notes.append(
-                    f"{other.file_name} was landed by this same command as the same return: the last one read stands; "
-                    "see that they are not two parts of one"
+            place = (identity.collection, identity.la_code, identity.return_year)
+            for other_id in self._places.get(place, []):
+                other = self._entries[other_id]
+                shared = sorted((other.modules - other.replaced_modules) & set(identity.modules))
+                if other_id in own or not shared:
+                    continue
+                for module in shared:
+                    for table in tables_of(identity.collection, module):
+                        gone.setdefault(table, []).append(other_id)
+                changed = replace(
+                    other,
+                    replaced_modules=other.replaced_modules | set(shared),
+                    replaced_by=identity.return_id,
                 )
-            if created_at and other.created_at and created_at < other.created_at:
-                notes.append(
-                    f"its header was written {created_at}, before that of {other.file_name} ({other.created_at}), "
-                    "which it replaces"
+                changes[other_id] = changed
+                replaced[
+                    other.file_name if changed.is_superseded else f"{other.file_name} ({', '.join(shared)})"
+                ] += 1
+                if other_id in self._landed_now:
+                    notes.setdefault(
+                        f"{other.file_name} was landed by this same command as the same return: the last one read "
+                        "stands; see that they are not two parts of one"
+                    )
+                if created_at and other.created_at and created_at < other.created_at:
+                    notes.setdefault(
+                        f"its header was written {created_at}, before that of {other.file_name} "
+                        f"({other.created_at}), which it replaces"
+                    )
+        changes |= self._left_over(changes, own)
+        self._delete(gone)
+        for changed in changes.values():
+            self._mark(changed)
+        return [name if n == 1 else f"{name} in {n:,} returns" for name, n in replaced.items()], list(notes)
+
+    def _left_over(self, changes: dict[str, _Entry], own: set[str]) -> dict[str, _Entry]:
+        """Rows of an extract that belong to no return go with the last of its returns that is replaced."""
+        if not changes or not self._has_unattributed:
+            return {}
+        now = self._entries | changes
+        standing = {
+            (entry.place[0], entry.sha256)
+            for entry in now.values()
+            if entry.modules != {UNATTRIBUTED} and not entry.is_superseded and entry.return_id not in own
+        }
+        replaced_by = {(entry.place[0], entry.sha256): entry.replaced_by for entry in changes.values()}
+        return {
+            key: replace(
+                entry,
+                replaced_modules=entry.modules,
+                replaced_by=replaced_by[(entry.place[0], entry.sha256)],
+            )
+            for key, entry in now.items()
+            if entry.modules == {UNATTRIBUTED}
+            and not entry.is_superseded
+            and key not in own
+            and (entry.place[0], entry.sha256) in replaced_by.keys() - standing
+        }
+
+    def _mark(self, changed: _Entry) -> None:
+        """Write down what of a return has been replaced."""
+        self._connection.execute(
+            "update raw.returns set superseded_modules = ?, is_superseded = ?, superseded_by = ?, "
+            "superseded_at = ? where return_id = ?",
+            [
+                ",".join(sorted(changed.replaced_modules)),
+                changed.is_superseded,
+                changed.replaced_by,
+                _now(),
+                changed.return_id,
+            ],
+        )
+        self._changes.append(changed)
+
+    def _delete(self, gone: dict[str, list[str]]) -> None:
+        """Delete rows by table and return id, in one pass over each table."""
+        for table, keys in gone.items():
+            if len(keys) == 1:
+                self._connection.execute(f"delete from raw.{table} where return_id = ?", keys)
+            else:
+                self._connection.execute(
+                    f"delete from raw.{table} where return_id in (select unnest(?::varchar[]))", [keys]
                 )
-        return replaced, notes
 
     def enter(
         self,

@@ -22,8 +22,19 @@ import pyarrow as pa
 
 from csc_evaluation import warehouse as warehouse_module
 from csc_evaluation.errors import CscError, StoppedByUserError
-from csc_evaluation.landing import cin_xml, manifest, school, ssda903, ssda903_csv, ssda903_xml
+from csc_evaluation.landing import (
+    cin_xml,
+    extract_records,
+    extract_rows,
+    extracts,
+    manifest,
+    school,
+    ssda903,
+    ssda903_csv,
+    ssda903_xml,
+)
 from csc_evaluation.landing.context import FileRefused, Landing, Reference, ReturnIdentity, load_reference
+from csc_evaluation.landing.delimited import Header
 from csc_evaluation.landing.detect import (
     Recognised,
     Source,
@@ -32,7 +43,7 @@ from csc_evaluation.landing.detect import (
     is_beside_the_point,
     recognise,
 )
-from csc_evaluation.landing.rejects import SpillFailed, write_counts
+from csc_evaluation.landing.rejects import RecordCount, SpillFailed, write_counts
 from csc_evaluation.landing.report import FileOutcome, LandingReport, ReasonCount, Status
 from csc_evaluation.pseudonyms import Pseudonymiser, load_key
 
@@ -49,6 +60,7 @@ SETTINGS: Final = (
 FIRST_YEAR: Final = 1990
 LAST_YEAR: Final = 2099
 
+_LISTED_NAMES: Final = 10
 _READ_BYTES: Final = 1 << 20
 _UTF8: Final = "utf-8-sig"
 _WINDOWS: Final = "cp1252"
@@ -301,11 +313,22 @@ class _Door:
         before = source.signature()
         sha256, encoding = _digest(source)
         known = recognise(source, encoding)
+        if known.extract is not None and known.header is not None:
+            return self._land_extract(source, known.extract, known.header, encoding, sha256, before, tell)
         notes: list[str] = []
         identity, facts = self._identify(source, known, sha256, notes)
         standing = self.ledger.standing(identity)
         if standing is not None and (standing.is_current or not self.reinstate):
-            return self._unchanged(source, identity, standing)
+            outcome = FileOutcome(
+                source.label,
+                "unchanged",
+                collection=identity.collection,
+                la_code=identity.la_code,
+                return_year=identity.return_year,
+                modules=identity.modules,
+                return_id=identity.return_id,
+            )
+            return self._unchanged(outcome, standing)
 
         with source.open() as stream, closing(stream):
             landing = Landing(
@@ -332,11 +355,11 @@ class _Door:
         unlisted = landing.unlisted()
         self.connection.begin()
         if is_again:
-            self.ledger.forget(identity)
+            self.ledger.forget([identity])
         n_twice = _n_twice_in_memory(landing)
         landing.insert(self.connection)
         notes.extend(self._same_child_twice(identity, n_twice))
-        replaced, warnings = self.ledger.supersede(identity, created_at=facts.file_created_at)
+        replaced, warnings = self.ledger.supersede([identity], created_at=facts.file_created_at)
         notes.extend(warnings)
         if any(count.n_found for count in counts):
             notes.extend(self.ledger.same_content_elsewhere(identity, facts.sha256))
@@ -364,22 +387,111 @@ class _Door:
             notes=tuple(notes),
         )
 
-    def _unchanged(
-        self, source: Source, identity: ReturnIdentity, standing: manifest.Standing
+    def _land_extract(
+        self,
+        source: Source,
+        table: extracts.ExtractTable,
+        header: Header,
+        encoding: str,
+        sha256: str,
+        before: tuple[int, int],
+        tell: Callable[[int], None],
     ) -> FileOutcome:
-        outcome = FileOutcome(
+        """Land a file that stacks the returns of many authorities and years."""
+        if not table.has_years and self.return_year is None:
+            raise FileRefused(
+                "is a children looked after extract whose rows name no academic year; give --year, the last return "
+                "year that it covers (2024 for 2023/24)."
+            )
+        content_key = table.content_key(sha256, None if table.has_years else self.return_year)
+        standing = self.ledger.returns_of_extract(table.collection, sha256, content_key)
+        if standing is not None and (standing[1].is_current or not self.reinstate):
+            outcome = FileOutcome(
+                source.label, "unchanged", collection=table.collection, modules=table.modules
+            )
+            return self._unchanged(outcome, standing[1])
+        with source.open() as stream, closing(stream):
+            landing = extracts.ExtractLanding(
+                table=table,
+                content_key=content_key,
+                la_code=self.la_code,
+                return_year=self.return_year,
+                pseudonymiser=self.pseudonymiser,
+                reference=self.reference,
+                folder=self.folder,
+                on_batch=lambda: tell(_halfway(stream, source, landing)),
+                notes=list(table.notes),
+            )
+            with closing(landing):
+                extract_rows.read_rows(stream, header, encoding, landing)
+                if source.signature() != before:
+                    raise FileRefused("was changed while it was being read; land it again.")
+                extract_records.write_records(landing)
+                facts = manifest.FileFacts(source.file_name, sha256, source.size)
+                return self._keep_extract(source, landing, facts, forgotten=standing[0] if standing else [])
+
+    def _keep_extract(
+        self,
+        source: Source,
+        landing: extracts.ExtractLanding,
+        facts: manifest.FileFacts,
+        *,
+        forgotten: Sequence[ReturnIdentity],
+    ) -> FileOutcome:
+        """The one transaction of an extract that was read to its end."""
+        returns = landing.returns()
+        parts = [part for part, _ in returns]
+        notes = landing.notes
+        of_file = list(notes)
+        of_return = landing.existence_notes(parts)
+        self.connection.begin()
+        if forgotten:
+            self.ledger.forget(forgotten)
+        landing.insert(self.connection)
+        replaced, warnings = self.ledger.supersede([part.identity for part in parts], created_at=None)
+        notes.extend(warnings)
+        totals: dict[str, RecordCount] = {}
+        unlisted: Counter[tuple[str, str, str]] = Counter()
+        for part, counts in returns:
+            identity = part.identity
+            own = of_return.get(identity.return_id)
+            self.ledger.enter(identity, facts, counts, [*of_file, own] if own else of_file)
+            write_counts(self.connection, identity.return_id, counts, part.unlisted)
+            unlisted.update(part.unlisted)
+            for count in counts:
+                totals[count.record_type] = (
+                    totals.get(count.record_type, RecordCount(count.record_type, 0, 0, 0)) + count
+                )
+        if self.is_stopping:
+            raise KeyboardInterrupt
+        self.connection.commit()
+        self.ledger.committed()
+        if n_lost := landing.n_unattributed:
+            notes.append(
+                f"rows that belong to no authority and year: {n_lost:,}; they are in the manifest as module "
+                f"{manifest.UNATTRIBUTED}"
+            )
+        return FileOutcome(
             source.label,
-            "unchanged",
-            collection=identity.collection,
-            la_code=identity.la_code,
-            return_year=identity.return_year,
-            modules=identity.modules,
-            return_id=identity.return_id,
-            message="was landed before; nothing changed.",
+            "landed",
+            collection=landing.table.collection,
+            modules=landing.table.modules,
+            scope=extracts.scope(parts),
+            counts=tuple(totals[name] for name in landing.table.record_types),
+            reasons=tuple(
+                ReasonCount(*key, n_records=count) for key, count in sorted(landing.reasons.items())
+            ),
+            rejects=tuple(landing.examples),
+            unlisted=tuple((*key, count) for key, count in sorted(unlisted.items())),
+            replaced=_first_few(replaced),
+            notes=tuple(notes),
         )
+
+    @staticmethod
+    def _unchanged(outcome: FileOutcome, standing: manifest.Standing) -> FileOutcome:
         if standing.is_current:
-            return outcome
-        part = "" if set(standing.replaced_modules) == set(identity.modules) else " in part"
+            return replace(outcome, message="was landed before; nothing changed.")
+        part = "" if standing.is_gone else " in part"
         return replace(
             outcome,
             message=(
@@ -508,6 +620,17 @@ class _Door:
         else:
             who = "pupil stands" if n_twice == 1 else "pupils stand"
         return [f"{n_twice:,} {who} more than once in this file; every record is kept"]
+
+
+def _halfway(stream: IO[bytes], source: Source, landing: extracts.ExtractLanding) -> int:
+    """How far an extract has come: reading its rows is one half of the way, making records of them the other."""
+    return stream.tell() // 2 + source.size * landing.n_buckets_done // (2 * extracts.N_BUCKETS)
+
+
+def _first_few(names: Sequence[str]) -> tuple[str, ...]:
+    """Names for one line of text, at most ten of them."""
+    more = len(names) - _LISTED_NAMES
+    return (*names[:_LISTED_NAMES], f"{more:,} more files") if more > 0 else tuple(names)
 
 
 def _one_record_per_child(identity: ReturnIdentity) -> tuple[str, str] | None:

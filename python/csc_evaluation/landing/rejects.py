@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,14 @@ class RecordCount:
     n_accepted: int
     n_rejected: int
 
+    def __add__(self, other: RecordCount) -> RecordCount:
+        return RecordCount(
+            self.record_type,
+            self.n_found + other.n_found,
+            self.n_accepted + other.n_accepted,
+            self.n_rejected + other.n_rejected,
+        )
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -55,21 +63,30 @@ class Reject:
 
 
 class Tally:
-    """Counts of one file, its refused records and its codes outside the lists."""
+    """Counts of one return, its refused records and its codes outside the lists.
 
-    def __init__(self, record_types: Sequence[str], refused: TableBatch) -> None:
+    Args:
+        record_types: those counted.
+        refused: where refused records go.
+        row_start: what stands before them in each row, where many returns share the table.
+    """
+
+    def __init__(
+        self, record_types: Sequence[str], refused: TableBatch, row_start: tuple[Any, ...] = ()
+    ) -> None:
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.refused = refused
         self.reasons: Counter[tuple[str, str, str]] = Counter()
         self.examples: list[Reject] = []
         self._record_types = record_types
+        self._row_start = row_start
 
     def reject(self, record_type: str, record_path: str, field_name: str, reason: str) -> None:
         """Refuse one record."""
         self.rejected[record_type] += 1
         self.reasons[(record_type, field_name, reason)] += 1
-        self.refused.rows.append((record_type, record_path, field_name, reason))
+        self.refused.rows.append((*self._row_start, record_type, record_path, field_name, reason))
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(Reject(record_type, record_path, field_name, reason))
 
@@ -87,26 +104,19 @@ class SpillFailed(Exception):
     """Rows waiting to be inserted could not be put aside on disk."""
 
 
-class TableBatch:
-    """Rows of one raw table on their way: gathered, put aside in batches, inserted in one statement at the end.
+class Spill:
+    """Rows on their way: gathered, put aside in batches, and read again in the order in which they came.
 
-    The warehouse keeps what a transaction has inserted in memory until a row group is full, for each table, so
-    inserting batch by batch into all tables at once would need memory that grows with the file. Batches are put
-    aside instead, in a file without a name that ends with the process, and then each table is filled in turn.
-    Only pseudonyms, months and codes ever get here. A file of one batch is inserted from memory.
+    Batches are put aside in a file without a name that ends with the process. Only pseudonyms, months and codes
+    ever get here.
 
     Args:
-        table: name in the schema ``raw``.
-        constants: columns with the same value in every row.
+        columns: name to type, as the warehouse calls it; dates are whole days since 1970-01-01.
         folder: where to put batches aside.
     """
 
-    def __init__(self, table: str, constants: Mapping[str, Any], folder: Path) -> None:
-        self.table = table
-        self.constants = constants
+    def __init__(self, columns: Mapping[str, str], folder: Path) -> None:
         self.rows: list[tuple[Any, ...]] = []
-        definition = dict(column.split()[:2] for column in schema.RAW_TABLES[table].split(", "))
-        columns = {name: kind for name, kind in definition.items() if name not in constants}
         self._schema = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
         self._folder = folder
         self._file: IO[bytes] | None = None
@@ -131,16 +141,17 @@ class TableBatch:
             raise SpillFailed(error.strerror or str(error)) from error
         self.rows.clear()
 
-    def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Insert every row, in the order in which they came.
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Every batch, once; rows that were never put aside are one batch. Nothing is left afterwards.
 
         Raises:
             SpillFailed: the folder cannot be written or the disk is full.
         """
         if self._writer is None or self._file is None:
             if self.rows:
-                self._insert(connection, pa.Table.from_batches([self._waiting()]))
+                waiting = self._waiting()
                 self.rows.clear()
+                yield waiting
             return
         self.put_aside()
         try:
@@ -149,18 +160,9 @@ class TableBatch:
             self._file.seek(0)
         except OSError as error:
             raise SpillFailed(error.strerror or str(error)) from error
-        # Some batches at a time: given the whole stream, the warehouse's scanner reads far ahead of its inserting.
         with pa.ipc.open_stream(self._file) as reader:
-            while some := list(islice(reader, BATCHES_PER_INSERT)):
-                self._insert(connection, pa.Table.from_batches(some))
+            yield from reader
         self.close()
-
-    def in_memory(self, column: str) -> list[Any] | None:
-        """Values of a column, or None when rows were put aside and not all of them are here."""
-        if self._writer is not None:
-            return None
-        position = self._schema.get_field_index(column)
-        return [row[position] for row in self.rows]
 
     def close(self) -> None:
         """Let go of what was put aside."""
@@ -176,6 +178,44 @@ class TableBatch:
             else:
                 arrays.append(pa.array(values, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+class TableBatch(Spill):
+    """Rows of one raw table on their way: gathered, put aside in batches, inserted table by table at the end.
+
+    The warehouse keeps what a transaction has inserted in memory until a row group is full, for each table, so
+    inserting batch by batch into all tables at once would need memory that grows with the file. Batches are put
+    aside instead, and then each table is filled in turn. A file of one batch is inserted from memory.
+
+    Args:
+        table: name in the schema ``raw``.
+        constants: columns with the same value in every row.
+        folder: where to put batches aside.
+    """
+
+    def __init__(self, table: str, constants: Mapping[str, Any], folder: Path) -> None:
+        self.table = table
+        self.constants = constants
+        definition = dict(column.split()[:2] for column in schema.RAW_TABLES[table].split(", "))
+        super().__init__({name: kind for name, kind in definition.items() if name not in constants}, folder)
+
+    def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Insert every row, in the order in which they came.
+
+        Raises:
+            SpillFailed: the folder cannot be written or the disk is full.
+        """
+        # Some batches at a time: given the whole stream, the warehouse's scanner reads far ahead of its inserting.
+        batches = self.batches()
+        while some := list(islice(batches, BATCHES_PER_INSERT)):
+            self._insert(connection, pa.Table.from_batches(some))
+
+    def in_memory(self, column: str) -> list[Any] | None:
+        """Values of a column, or None when rows were put aside and not all of them are here."""
+        if self._writer is not None:
+            return None
+        position = self._schema.get_field_index(column)
+        return [row[position] for row in self.rows]
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
         columns = ", ".join([*self.constants, *self._schema.names])

@@ -38,6 +38,7 @@ class FileOutcome:
         path: the file, ``archive!member`` inside an archive.
         status: ``landed``; ``unchanged`` (this content was landed before); ``skipped`` (found in a folder, not a
             data file by name nor by content); ``failed`` (nothing of it was kept).
+        scope: what a file of many returns covers, in words; such a file has no authority, year or return id.
         message: why it did not land, in words.
         counts: found, accepted and rejected by record type.
         reasons: refused records by type, field and reason.
@@ -54,6 +55,7 @@ class FileOutcome:
     return_year: int | None = None
     modules: tuple[str, ...] = ()
     return_id: str | None = None
+    scope: str = ""
     counts: tuple[RecordCount, ...] = ()
     reasons: tuple[ReasonCount, ...] = ()
     rejects: tuple[Reject, ...] = ()
@@ -179,8 +181,9 @@ def _file_line(file: FileOutcome) -> str:
         return f"{line}: {escape(file.message)}"
     where = f"authority {file.la_code}, " if file.la_code else ""
     modules = f" {', '.join(file.modules)}" if len(file.modules) == 1 and file.collection != "cin" else ""
+    what = file.scope or f"{where}{file.return_year}"
     line += (
-        f": {file.collection}{modules}, {where}{file.return_year}: {file.n_found:,} found, "
+        f": {file.collection}{modules}, {what}: {file.n_found:,} found, "
         f"{file.n_accepted:,} accepted, {file.n_rejected:,} rejected"
     )
     if file.replaced:

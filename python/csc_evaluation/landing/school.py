@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Final
 
-from csc_evaluation.errors import SeedError
+from csc_evaluation.landing.column_mapping import Mapping, mappings
 from csc_evaluation.landing.context import FileRefused, Landing
 from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown
 from csc_evaluation.landing.values import CodeReader, FlagReader, NumberReader
-from csc_evaluation.project import read_seed_file
 
 ABSENCE: Final = "school_absence"
 CENSUS: Final = "school_census"
@@ -61,32 +60,19 @@ class SchoolTable:
         return "absence" if self.census_term is None else f"census_{self.census_term}"
 
 
-@dataclass(frozen=True)
-class _Mapping:
-    collection: str
-    supplier_pattern: str
-    our_column: str
-    is_required: bool
-    expression: re.Pattern[str]
-
-
 @lru_cache(maxsize=1)
-def _mappings() -> tuple[_Mapping, ...]:
-    known = {ABSENCE: {_PUPIL, *_ABSENCE_COLUMNS}, CENSUS: {_PUPIL, *_CENSUS_COLUMNS}}
+def _mappings() -> tuple[tuple[Mapping, re.Pattern[str]], ...]:
+    """Every school column of the seed, with the expression its name follows."""
     found = []
-    for row in read_seed_file("reference/column_mappings").itertuples():
-        collection, pattern, ours = str(row.collection), str(row.supplier_pattern), str(row.our_column)
-        if ours not in known.get(collection, set()):
-            raise SeedError(
-                f"seeds/reference/column_mappings.csv: {collection}, {ours} is no column that landing stores."
+    for collection, columns in ((ABSENCE, _ABSENCE_COLUMNS), (CENSUS, _CENSUS_COLUMNS)):
+        for mapping in mappings(collection, {_PUPIL, *columns}):
+            body = (
+                re.escape(mapping.supplier_pattern)
+                .replace("<yy>", r"(?P<yy>\d{2})")
+                .replace("<CEN>", rf"(?P<cen>{'|'.join(TERMS)})")
             )
-        body = (
-            re.escape(pattern)
-            .replace("<yy>", r"(?P<yy>\d{2})")
-            .replace("<CEN>", rf"(?P<cen>{'|'.join(TERMS)})")
-        )
-        expression = re.compile(rf"(?:[A-Z0-9]+_)*?{body}", re.IGNORECASE | re.ASCII)
-        found.append(_Mapping(collection, pattern, ours, str(row.is_required).lower() == "true", expression))
+            expression = re.compile(rf"(?:[A-Z0-9]+_)*?{body}", re.IGNORECASE | re.ASCII)
+            found.append((mapping, expression))
     return tuple(found)
 
 
@@ -101,8 +87,8 @@ def recognise(header: Header) -> SchoolTable | None:
     kinds: set[tuple[str, int, str | None]] = set()
     unknown: list[str] = []
     for position, name in enumerate(header.columns):
-        for mapping in _mappings():
-            if match := mapping.expression.fullmatch(name):
+        for mapping, expression in _mappings():
+            if match := expression.fullmatch(name):
                 groups = match.groupdict()
                 yy = int(groups["yy"])
                 year = yy + (1900 if yy >= _FIRST_CENTURY_YEAR else 2000)
@@ -125,7 +111,7 @@ def recognise(header: Header) -> SchoolTable | None:
         raise FileRefused(
             f"looks like {collection} {year} but has the column more than once for: {shown(sorted(twice))}; keep one of each."
         )
-    wanted = [mapping for mapping in _mappings() if mapping.collection == collection]
+    wanted = [mapping for mapping, _ in _mappings() if mapping.collection == collection]
     _refuse_missing(collection, year, term, wanted, set(matched))
     notes = []
     ours = _ABSENCE_COLUMNS if collection == ABSENCE else _CENSUS_COLUMNS
@@ -139,7 +125,7 @@ def recognise(header: Header) -> SchoolTable | None:
 
 
 def _refuse_missing(
-    collection: str, year: int, term: str | None, wanted: Sequence[_Mapping], present: set[str]
+    collection: str, year: int, term: str | None, wanted: Sequence[Mapping], present: set[str]
 ) -> None:
     missing = {
         mapping.our_column: mapping.supplier_pattern

@@ -11,17 +11,15 @@ from typing import Any, Final, Literal
 
 from csc_evaluation.landing.context import Landing
 from csc_evaluation.landing.values import (
-    DATE_FORMATS,
     IMPOSSIBLE,
     INVALID_CODE,
+    NOT_A_DATE,
     read_part_date,
     read_upn,
 )
 
 COLLECTION: Final = "ssda903"
 Kind = Literal["code", "date", "month", "flag", "number", "upn", "part_date", "long_number"]
-
-_NOT_A_DATE: Final = f"not a calendar date (expected {DATE_FORMATS})"
 
 
 @dataclass(frozen=True)
@@ -237,7 +235,7 @@ class ModuleReader:
             if column.kind in {"date", "month"}:
                 day = dates[values.get(column.name)]
                 if day == IMPOSSIBLE:
-                    self.refuse(path, column.name, _NOT_A_DATE)
+                    self.refuse(path, column.name, NOT_A_DATE)
                     return
                 if day is None and column.is_needed:
                     self.refuse(path, column.name, "no date")
@@ -249,7 +247,7 @@ class ModuleReader:
                         return
                 days[column.name] = day
             elif column.kind == "part_date" and not read_part_date(values.get(column.name))[1]:
-                self.refuse(path, column.name, f"{_NOT_A_DATE}, zz for an unknown part")
+                self.refuse(path, column.name, f"{NOT_A_DATE}, zz for an unknown part")
                 return
         row: list[object] = [
             self.n_records,

@@ -23,6 +23,8 @@ INVALID_CODE: Final = "INVALID"
 MEMO_LIMIT: Final = 100_000
 
 DATE_FORMATS: Final = "YYYY-MM-DD or DD/MM/YYYY"
+NOT_A_DATE: Final = f"not a calendar date (expected {DATE_FORMATS})"
+"""Why a record is refused that has a date which is written but is none."""
 
 # An XML date may carry a time zone, and some exports write midnight behind the day.
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?)?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)

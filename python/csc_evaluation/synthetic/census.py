@@ -267,7 +267,8 @@ def _children(
         upn=upn,
         former_upn=np.where(has_upn, names.former_upn[child], ""),
         upn_unknown=unknown,
-        birth=np.where(is_expected, birth + child % 15 - 7, birth),
+        # A birth that is still expected is expected after the day of the return.
+        birth=np.where(is_expected, np.maximum(birth + child % 15 - 7, last + 1), birth),
         is_expected_birth=is_expected,
         death=died,
         gender=np.where(is_expected, "0", people.sex[child].astype("U1")).astype(object),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
@@ -14,7 +15,7 @@ from csc_evaluation.synthetic.calendar import NEVER, spell_uk
 from csc_evaluation.synthetic.care import Episodes
 from csc_evaluation.synthetic.census import CensusReturn, Identities
 from csc_evaluation.synthetic.lives import CarePeriods, Children
-from csc_evaluation.synthetic.looked_after import CareReturn
+from csc_evaluation.synthetic.looked_after import IMPOSSIBLE_DATE, CareReturn
 
 Texts = NDArray[np.object_]
 
@@ -40,6 +41,28 @@ _OLD_PLACEMENTS = {"U1": "Q1", "U2": "Q1", "U3": "Q1", "U4": "Q2", "U5": "Q2", "
 _OLD_REASONS = {"E4A": "E4", "E4B": "E4", "E45": "E43", "E46": "E43", "E47": "E44", "E48": "E44", "E17": "E5"}
 _NEW_PLACEMENTS_FROM = calendar.day(2015, 4, 1)
 _NEW_REASONS_FROM = calendar.day(2014, 4, 1)
+
+
+def _days(texts: Texts) -> NDArray[np.int64]:
+    """Days of dates as the SSDA903 writes them; blank is never."""
+    memo = {text: calendar.day(*map(int, text.split("/")[::-1])) if text else NEVER for text in set(texts)}
+    return np.array([memo[text] for text in texts], dtype=np.int64)
+
+
+def _unusable_referrals(census: CensusReturn) -> Iterator[dict[str, str]]:
+    """The flawed children of a census return: without an id, and with a referral date that is none."""
+    common = dict.fromkeys(CIN_COLUMNS, "") | {
+        "CIN_LA": census.la_code, "CIN_ACADYR": f"{census.year - 1}/{census.year}", "CIN_ReferralNFA": "0",
+        "CIN_EthnicGroupMinor": "NOBT", "CIN_AnyPoint": "1",
+    }  # fmt: skip
+    for _ in range(census.n_without_id):
+        yield common | {"CIN_ReferralDate": f"01/07/{census.year - 1}"}
+    for number in range(census.n_impossible_dates):
+        yield common | {
+            "CIN_LAchildID_Anon": f"X{census.year}{number:04d}",
+            "CIN_Gender": "1",
+            "CIN_ReferralDate": f"31/02/{census.year - 1}",
+        }
 
 
 class Extracts:
@@ -110,7 +133,9 @@ class Extracts:
         ]
         rows = list(zip(*columns, strict=True))
         self._cin.writelines(",".join(rows[place]) + "\n" for place in order.tolist())
-        return m
+        unusable = list(_unusable_referrals(census))
+        self._cin.writelines(",".join(row[column] for column in CIN_COLUMNS) + "\n" for row in unusable)
+        return m + len(unusable)
 
     def care(
         self,
@@ -126,64 +151,61 @@ class Extracts:
             episodes, periods: of all years of the group.
         """
         year, la_code = care.year, care.la_code
-        first = calendar.year_start(year)
-        shown = episodes.take((episodes.start <= calendar.year_end(year)) & (episodes.end >= first))
+        values, child = care.modules["episodes"], care.children["episodes"]
+        m = len(child)
         header = care.children["header"]
-        is_here = np.zeros(len(children), dtype=bool)
-        is_here[header] = True
-        shown = shown.take(is_here[shown.child])
         ethnicity_of = np.full(len(children), "", dtype=object)
         ethnicity_of[header] = care.modules["header"]["ETHNIC"]
         has_upn = np.zeros(len(children), dtype=bool)
         has_upn[header] = [len(upn) == 13 for upn in care.modules["header"]["UPN"].tolist()]
-        ethnicity, has_pupil = ethnicity_of[shown.child], has_upn[shown.child]
-        in_period = shown.period >= 0
-        began = shown.start.copy()
-        began[in_period] = periods.start[shown.period[in_period]]
-        period_start = spell_uk(began)
-        last = calendar.year_end(year)
-        child = shown.child
-        m = len(child)
-        is_open = shown.end > last
+        ethnicity, has_pupil = ethnicity_of[child], has_upn[child]
+        began = episodes.start.copy()
+        in_period = episodes.period >= 0
+        began[in_period] = periods.start[episodes.period[in_period]]
+        period_of = dict(
+            zip(
+                zip(episodes.child.tolist(), spell_uk(episodes.start), strict=True),
+                spell_uk(began),
+                strict=True,
+            )
+        )
+        period_start = [period_of[key] for key in zip(child.tolist(), values["DECOM"].tolist(), strict=True)]
         month = calendar.month_index(children.birth[child])
-        placement = shown.placement
-        old = (shown.start < _NEW_PLACEMENTS_FROM) & (year <= 2015)
-        placement = np.array(
-            [
-                _OLD_PLACEMENTS.get(p, p) if o else p
-                for p, o in zip(placement.tolist(), old.tolist(), strict=True)
-            ],
-            dtype=object,
-        )
-        old = shown.end < _NEW_REASONS_FROM
-        reason = np.array(
-            [
-                _OLD_REASONS.get(r, r) if o else r
-                for r, o in zip(shown.reason_ceased.tolist(), old.tolist(), strict=True)
-            ],
-            dtype=object,
-        )
+        start, end = _days(values["DECOM"]), _days(values["DEC"])
+        old = (start < _NEW_PLACEMENTS_FROM) & (year <= 2015)
+        placement = [
+            _OLD_PLACEMENTS.get(p, p) if o else p
+            for p, o in zip(values["PLACE"].tolist(), old.tolist(), strict=True)
+        ]
+        reason = [
+            STILL_OPEN if day == NEVER else _OLD_REASONS.get(r, r) if day < _NEW_REASONS_FROM else r
+            for r, day in zip(values["REC"].tolist(), end.tolist(), strict=True)
+        ]
         columns = [
             [la_code] * m,
             Identities.child_ids(la_code, child, is_anonymous=True).tolist(),
             np.where(has_pupil, names.anonymous_pupil[child], "").tolist(),
             [f"{year - 1}/{year}"] * m,
             period_start,
-            spell_uk(shown.start),
-            spell_uk(np.where(is_open, NEVER, shown.end)),
-            shown.legal_status.tolist(),
-            placement.tolist(),
-            shown.need.tolist(),
-            shown.reason_new.tolist(),
-            np.where(is_open, STILL_OPEN, reason).tolist(),
+            values["DECOM"].tolist(),
+            values["DEC"].tolist(),
+            values["LS"].tolist(),
+            placement,
+            values["CIN"].tolist(),
+            values["RNE"].tolist(),
+            reason,
             np.where(children.is_uasc[child], "1", "0").tolist(),
             children.sex[child].astype("U1").tolist(),
             ethnicity.tolist(),
             (month % 12 + 1).astype("U2").tolist(),
             (month // 12 + 1970).astype("U4").tolist(),
         ]
-        self._cla.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
-        return m
+        rows = [dict(zip(CLA_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+        # Of the last child, so that no child is made up.
+        unusable = {"date_episode_started": IMPOSSIBLE_DATE, "date_episode_ceased": ""}
+        rows += [rows[-1] | unusable for _ in range(care.n_impossible_dates if rows else 0)]
+        self._cla.writelines(",".join(row.values()) + "\n" for row in rows)
+        return len(rows)
 
     def close(self) -> list[Path]:
         """Close the files; returns their paths."""

@@ -41,7 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 _FIRST_YEAR_OF_LETTERS = 2025
 # In XML a child's identifier and placement have other names, and the modules stand as groups inside CHILD.
-_IMPOSSIBLE_DATE = "31/02/2020"
+IMPOSSIBLE_DATE = "31/02/2020"
 _XML_NAMES = {"CHILD": "CHILDID", "PLACE": "PL"}
 _GROUPS = {
     "header": "HEADER", "episodes": "EPISODE", "uasc": "UASC", "reviews": "AREVIEW", "missing": "MISSINGEPISODE",
@@ -298,7 +298,7 @@ def _junk_row(care: CareReturn, number: int) -> str:
     """An episode whose start is no date."""
     values = dict.fromkeys(MODULES["episodes"], "")
     values.update(
-        CHILD=f"X{care.year}{number:04d}", DECOM=_IMPOSSIBLE_DATE, RNE="S", LS="C2", CIN="N1", PLACE="U6"
+        CHILD=f"X{care.year}{number:04d}", DECOM=IMPOSSIBLE_DATE, RNE="S", LS="C2", CIN="N1", PLACE="U6"
     )
     return ",".join(values.values())
 
@@ -322,7 +322,7 @@ def write_xml(care: CareReturn, path: Path) -> None:
     texts = [f"<CHILD>{''.join(parts)}</CHILD>\n" for parts in blocks.values()]
     for _ in range(care.n_impossible_dates):
         # In the last child, so that no child is made up.
-        episode = f"<EPISODE><DECOM>{_IMPOSSIBLE_DATE}</DECOM><RNE>S</RNE></EPISODE>"
+        episode = f"<EPISODE><DECOM>{IMPOSSIBLE_DATE}</DECOM><RNE>S</RNE></EPISODE>"
         if texts:
             texts[-1] = texts[-1].replace("</CHILD>\n", f"{episode}</CHILD>\n")
     body = "".join(texts)
