@@ -576,20 +576,20 @@ def observed_span(
     observed_from = programme.data_span_start
     made_on = protocol.made_on.get(la_code)
     if made_on is not None and made_on > observed_from:
-        observed_from = date(_return_year(made_on) - 1, 4, 1)
+        observed_from = date(return_year_of(made_on) - 1, 4, 1)
     needed = [
         (collection, module)
         for collection, module in protocol.modules_of(outcome)
         if collection != ABSENCE_COLLECTION
     ]
-    year = _return_year(observed_from)
+    year = return_year_of(observed_from)
     while all(landed.has(la_code, collection, module, year) for collection, module in needed):
         year += 1
     last_day = min(date(year - 1, 3, 31), programme.data_span_end)
     return (observed_from, last_day) if last_day >= observed_from else None
 
 
-def _return_year(day: date) -> int:
+def return_year_of(day: date) -> int:
     return day.year + (day.month >= 4)
 
 
@@ -744,7 +744,7 @@ def _value(
     if measure == "care_start":
         return _yes_no(day <= period.start <= last_day for period in spells.periods)
     if measure == "rereferral":
-        return _yes_no(day <= other.referral_date <= last_day for other in _others(event, spells))
+        return _yes_no(day <= other.referral_date <= last_day for other in other_referrals(event, spells))
     if measure == "initial_conference":
         return _yes_no(day <= conference <= last_day for conference in spells.conferences)
     if measure == "escalation":
@@ -770,7 +770,7 @@ def _value(
         return _working_days(event.assessment.start, event.assessment.authorisation, protocol), False
     if measure == "placements":
         assert event.period is not None
-        n_placements = sum(day <= start <= last_day for start in _placement_starts(event.period, protocol))
+        n_placements = sum(day <= start <= last_day for start in placement_starts(event.period, protocol))
         return float(max(1, n_placements)), False
     if measure == "neet":
         return _neet(outcome, day, last_day, child, protocol)
@@ -781,7 +781,7 @@ def _yes_no(found: Iterable[bool]) -> tuple[float, bool]:
     return (1.0 if any(found) else 0.0), False
 
 
-def _others(event: Event, spells: Spells) -> list[Referral]:
+def other_referrals(event: Event, spells: Spells) -> list[Referral]:
     assert event.referral is not None
     return [
         other for other in spells.referrals if other.referral_date != event.referral.referral_date
@@ -790,7 +790,7 @@ def _others(event: Event, spells: Spells) -> list[Referral]:
 
 def _escalations(outcome: Outcome, event: Event, spells: Spells) -> Iterable[bool]:
     last_rereferral = add_months(event.index_date, outcome.start_within_months)
-    for other in _others(event, spells):
+    for other in other_referrals(event, spells):
         if event.index_date <= other.referral_date <= last_rereferral:
             last_day = add_months(other.referral_date, outcome.window_months)
             for start, _ in spells.plans:
@@ -839,7 +839,7 @@ def _working_days(start: date, authorisation: date, protocol: Protocol) -> float
     return float(n_days)
 
 
-def _placement_starts(period: Period, protocol: Protocol) -> list[date]:
+def placement_starts(period: Period, protocol: Protocol) -> list[date]:
     """Days on which a placement began: the first, and each move; not to a temporary one or back from it."""
     moves = protocol.code_groups["starts_placement"]
     temporary = protocol.code_groups["temporary_placement"]
@@ -867,7 +867,7 @@ def _neet(
     for said in _latest(child.leaver_records, lambda said: said.return_year):
         for age in (17, 18):
             birthday = add_months(child.birth_month, 12 * age)
-            is_of_this_return = _return_year(birthday) == said.return_year
+            is_of_this_return = return_year_of(birthday) == said.return_year
             if is_of_this_return and day <= birthday <= last_day and said.activity is not None:
                 activities.append(said.activity)
     if not activities:

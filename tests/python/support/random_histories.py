@@ -159,14 +159,15 @@ class _Life:
             | {outcome.start_within_months for outcome in self.outcomes if outcome.start_within_months}
             | {-outcome.clear_months for outcome in self.outcomes if outcome.clear_months}
         )
+        self.kind = draw.one_of(protocol.index_events_of(programme.name))
+        self.followed = [outcome for outcome in self.outcomes if outcome.index_event == self.kind]
         self.day = self._edge_day()
 
     def child(self, child_id: str, world: World) -> Child:
         draw = self.draw
-        kind = draw.one_of(self.protocol.index_events_of(self.programme.name))
-        referrals = self._referrals(kind)
-        has_care = kind == "care_period" or draw.chance(0.45)
-        episodes = self._care(kind, referrals) if has_care else []
+        referrals = self._referrals()
+        has_care = self.kind == "care_period" or draw.chance(0.45)
+        episodes = self._care(referrals) if has_care else []
         birth_month = self._birth_month()
         child = Child(
             child_id,
@@ -187,41 +188,42 @@ class _Life:
     # -- dates
 
     def _edge_day(self) -> date:
+        """The day of the event that the child is followed from."""
         draw, programme = self.draw, self.programme
         which = draw.number(0, 9)
-        if which <= 2:
+        if which <= 1:
             return draw.between(programme.trial_start - timedelta(days=40), programme.trial_end)
-        if which == 3:
+        if which == 2:
             year = draw.number(programme.trial_start.year, programme.trial_end.year)
             month, day = draw.one_of(SPECIAL_DAYS)
             if (month, day) == (2, 29):
                 year -= year % 4
             return date(year, month, day)
-        if which == 4:
+        if which == 3:
             return draw.near(draw.one_of([programme.trial_start, programme.trial_end]))
-        if which == 5:
-            terms = [
-                term
-                for term in self.protocol.terms
-                if programme.trial_start <= term.start <= programme.trial_end
-            ]
-            if terms:
-                return draw.near(draw.one_of([draw.one_of(terms).start, draw.one_of(terms).end]))
-            holidays = sorted(self.protocol.bank_holidays)
-            return draw.near(draw.one_of(holidays))
-        if which <= 7:
-            site = self.protocol.sites.get((programme.name, self.authority.la_code))
-            if site is not None:
-                edges = [site.go_live, *(add_months(site.go_live, -months) for months in self.months)]
-                for day in (site.embedding_start, site.embedding_end):
-                    if day is not None:
-                        edges.append(day)
-                        edges += [add_months(day, -months) for months in self.months if months > 0]
-                return draw.near(draw.one_of(edges))
-        ends = [programme.data_span_end, programme.data_span_start]
-        ends += [date(year - 1, 3, 31) for _, _, year in self.authority.gaps]
-        ends.append(date(self.authority.first_year - 1, 4, 1))
-        return draw.near(add_months(draw.one_of(ends), -draw.one_of([0, *self.months])))
+        if which == 4:
+            return draw.near(draw.one_of(self._days_of_the_calendar()))
+        outcome = draw.one_of(self.followed)
+        months = draw.one_of([0, outcome.window_months, outcome.follow_up_months, outcome.follow_up_months])
+        site = self.protocol.sites.get((programme.name, self.authority.la_code))
+        if which <= 7 and site is not None:
+            edge = draw.one_of([site.go_live, site.embedding_start or site.go_live])
+            if site.embedding_end is not None and draw.chance(0.15):
+                return draw.near(site.embedding_end)
+            return draw.near(add_months(edge, -months))
+        if draw.chance(0.2):
+            first_day = date(self.authority.first_year - 1, 4, 1)
+            return draw.near(add_months(draw.one_of([programme.data_span_start, first_day]), outcome.clear_months))
+        last_days = [programme.data_span_end]
+        last_days += [date(year - 1, 3, 31) for _, _, year in self.authority.gaps]
+        return draw.near(add_months(draw.one_of(last_days), -months))
+
+    def _days_of_the_calendar(self) -> list[date]:
+        """Days on which school terms or bank holidays of the trial period lie."""
+        days = [day for term in self.protocol.terms for day in (term.start, term.end)]
+        if self.kind == "assessment":
+            days = sorted(self.protocol.bank_holidays)
+        return [day for day in days if self.programme.trial_start <= day <= self.programme.trial_end]
 
     def _later(self, from_day: date | None = None) -> date:
         """A day on, beside or somewhere between the edges of the windows that begin on a day."""
@@ -256,15 +258,15 @@ class _Life:
 
     # -- referrals and what hangs on them
 
-    def _referrals(self, kind: str) -> list[_Referral]:
+    def _referrals(self) -> list[_Referral]:
         draw = self.draw
-        first = self._first_referral(kind)
+        first = self._first_referral(self.kind)
         referrals = {first.start: first}
         for _ in range(draw.one_of([0, 0, 1, 1, 2])):
             start = self._later()
             if start not in referrals:
                 referrals[start] = self._referral(start)
-        if kind == "nfa" and draw.chance(0.6):
+        if self.kind == "nfa" and draw.chance(0.6):
             self._escalate(referrals)
         ordered = [referrals[start] for start in sorted(referrals)]
         for _ in range(draw.one_of([0, 0, 1, 1, 2])):
@@ -347,9 +349,9 @@ class _Life:
 
     # -- care
 
-    def _care(self, kind: str, referrals: list[_Referral]) -> list[PlacedEpisode]:
+    def _care(self, referrals: list[_Referral]) -> list[PlacedEpisode]:
         draw = self.draw
-        if kind == "care_period":
+        if self.kind == "care_period":
             start = self.day
         else:
             start = self._later(draw.one_of([self.day, *(referral.start for referral in referrals)]))
