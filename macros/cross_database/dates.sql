@@ -39,3 +39,16 @@
 {%- macro spark__now_utc() -%}
     to_utc_timestamp(current_timestamp(), current_timezone())
 {%- endmacro -%}
+
+{#- Saturday or Sunday. -#}
+{%- macro is_weekend(date) -%}
+    {{ return(adapter.dispatch('is_weekend', 'csc_evaluation')(date)) }}
+{%- endmacro -%}
+
+{%- macro default__is_weekend(date) -%}
+    extract(isodow from {{ date }}) > 5
+{%- endmacro -%}
+
+{%- macro spark__is_weekend(date) -%}
+    weekday({{ date }}) > 4
+{%- endmacro -%}

@@ -35,3 +35,28 @@
 {%- macro completed_years(birth_month, date) -%}
     cast(floor({{ calendar_months_between(birth_month, date) }} / 12.0) as integer)
 {%- endmacro -%}
+
+{#- The date a number of days later. -#}
+{%- macro add_days(date, days) -%}
+    cast({{ date }} + ({{ days }} * interval 1 day) as date)
+{%- endmacro -%}
+
+{#- Months of follow-up from an index date that lie after go-live, by the share of its days; 0 without go-live
+    (definitions, section 4). -#}
+{%- macro exposure_months(go_live_date, index_date, months) -%}
+    cast(
+        case
+            when {{ go_live_date }} is null or {{ go_live_date }} >= {{ add_months(index_date, months) }} then 0
+            when {{ go_live_date }} <= {{ index_date }} then {{ months }}
+            else
+                {{ months }}
+                * {{ days_between(go_live_date, add_months(index_date, months)) }}
+                / cast({{ days_between(index_date, add_months(index_date, months)) }} as double)
+        end as double
+    )
+{%- endmacro -%}
+
+{#- First day of the calendar quarter before the one that starts on a date. -#}
+{%- macro previous_quarter(quarter_start) -%}
+    {{ add_months(quarter_start, '-3') }}
+{%- endmacro -%}

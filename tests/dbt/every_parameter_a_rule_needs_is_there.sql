@@ -13,7 +13,7 @@ parameters_needed as (
 
     {% for parameter in [
         'referral_age_months_min', 'care_gap_days_max', 'pupil_premium_ncyear_max', 'school_age_from_years',
-        'duration_fence_iqr_multiple', 'rate_per_children',
+        'duration_fence_iqr_multiple', 'rate_per_children', 'care_leaver_age_min', 'care_leaver_age_max',
     ] %}
     select '{{ parameter }}' as parameter
     {{ 'union all' if not loop.last }}

@@ -4,7 +4,7 @@
 with
 index_events as (
 
-    select * from {{ ref('int_first_referrals') }}
+    select * from {{ ref('int_index_cohort') }}
 
 ),
 
@@ -16,16 +16,11 @@ care_periods as (
 
 final as (
 
-    select distinct
-        index_events.programme,
-        index_events.index_event,
-        index_events.child_id,
-        index_events.sequence
+    select distinct index_events.index_event_no
     from index_events
     inner join care_periods
         on
-            index_events.la_code = care_periods.la_code
-            and index_events.child_id = care_periods.child_id
+            index_events.child_id = care_periods.child_id
             and index_events.index_date > care_periods.care_start
             and index_events.index_date < care_periods.observed_until
 

@@ -5,19 +5,13 @@
 with
 index_events as (
 
-    select * from {{ ref('int_first_referrals') }}
+    select * from {{ ref('int_index_cohort') }}
 
 ),
 
 children as (
 
     select * from {{ ref('int_children') }}
-
-),
-
-referral_spells as (
-
-    select * from {{ ref('int_referral_spells') }}
 
 ),
 
@@ -58,32 +52,31 @@ events_with_school as (
                 index_events.age_at_index < school_age_rule.school_age_from_years
                 and not coalesce(school.has_school_year_record, false)
                 then 'below_school_age'
-            when school.child_id is not null then 'linked'
+            when school.index_event_no is not null then 'linked'
         end as school_standing
     from index_events
     cross join school_age_rule
-    left join school
-        on
-            index_events.programme = school.programme
-            and index_events.index_event = school.index_event
-            and index_events.child_id = school.child_id
-            and index_events.sequence = school.sequence
+    left join school on index_events.index_event_no = school.index_event_no
 
 ),
 
 final as (
 
     select
+        events.index_event_no,
         events.programme,
         events.index_event,
         events.child_id,
         events.sequence,
         events.la_code,
         events.index_date,
+        events.event_id,
         events.referral_id,
+        events.go_live_date,
         {{ financial_year('events.index_date') }} as financial_year,
         {{ quarter_start('events.index_date') }} as quarter_start,
         events.age_at_index,
+        events.age_in_months_at_index,
         events.is_unborn_at_index,
         children.gender,
         children.ethnicity,
@@ -108,25 +101,14 @@ final as (
         coalesce(previous_plans.n_previous_plans, 0) as n_previous_plans,
         coalesce(previous_plans.n_previous_plans, 0) > 0 as has_previous_plan,
         coalesce(previous_plans.is_number_unstated, true) as is_plan_lookback_limited,
-        referral_spells.primary_need,
-        in_care.child_id is not null as is_in_care_at_index,
+        events.primary_need,
+        in_care.index_event_no is not null as is_in_care_at_index,
         children.has_pupil_link,
         children.is_pupil_in_two_authorities
     from events_with_school as events
     inner join children on events.child_id = children.child_id
-    inner join referral_spells on events.referral_id = referral_spells.referral_id
-    left join previous_plans
-        on
-            events.programme = previous_plans.programme
-            and events.index_event = previous_plans.index_event
-            and events.child_id = previous_plans.child_id
-            and events.sequence = previous_plans.sequence
-    left join in_care
-        on
-            events.programme = in_care.programme
-            and events.index_event = in_care.index_event
-            and events.child_id = in_care.child_id
-            and events.sequence = in_care.sequence
+    left join previous_plans on events.index_event_no = previous_plans.index_event_no
+    left join in_care on events.index_event_no = in_care.index_event_no
 
 )
 

@@ -1,6 +1,6 @@
 -- One row per programme, index event, child and sequence, with everything known at the index date: treatment, the
--- child's characteristics, and the authority's: shares of the last quarter that ended before it, and whether another
--- innovation programme ran (definitions, sections 4 and 6).
+-- child's characteristics, and the authority's: shares and population of the last quarter that ended before it, and
+-- whether another innovation programme ran (definitions, sections 4 and 6).
 
 with
 index_children as (
@@ -15,9 +15,9 @@ treatment as (
 
 ),
 
-la_quarter_shares as (
+la_quarter_covariates as (
 
-    select * from {{ ref('int_la_quarter_shares') }}
+    select * from {{ ref('int_la_quarter_covariates') }}
 
 ),
 
@@ -33,13 +33,12 @@ other_programmes as (
 
 ),
 
-events_with_other_programme as (
+authority_days_with_other_programme as (
 
     select distinct
         index_children.programme,
-        index_children.index_event,
-        index_children.child_id,
-        index_children.sequence
+        index_children.la_code,
+        index_children.index_date
     from index_children
     inner join programmes on index_children.programme = programmes.programme
     inner join other_programmes
@@ -60,15 +59,21 @@ final as (
         index_children.sequence,
         index_children.la_code,
         index_children.index_date,
+        index_children.event_id,
         index_children.referral_id,
         index_children.age_at_index,
+        index_children.age_in_months_at_index,
         index_children.is_unborn_at_index,
         index_children.financial_year,
         index_children.quarter_start,
-        treatment.is_treated_authority,
-        treatment.go_live_date,
-        treatment.is_treated,
-        treatment.exposure_months,
+        index_children.go_live_date is not null as is_treated_authority,
+        index_children.go_live_date,
+        coalesce(treatment.is_treated, false) as is_treated,
+        coalesce(treatment.exposure_months, 0) as exposure_months,
+        treatment.n_open_days,
+        treatment.n_open_days_after_go_live,
+        coalesce(treatment.is_treated_by_share, false) as is_treated_by_share,
+        coalesce(treatment.is_treated_by_days, false) as is_treated_by_days,
         index_children.gender,
         index_children.ethnicity,
         index_children.ethnic_group_major,
@@ -85,27 +90,23 @@ final as (
         index_children.is_in_care_at_index,
         index_children.has_pupil_link,
         index_children.is_pupil_in_two_authorities,
-        la_quarter_shares.la_share_fsm,
-        la_quarter_shares.la_share_white_british,
-        events_with_other_programme.child_id is not null as has_other_programme
+        la_quarter_covariates.la_share_fsm,
+        la_quarter_covariates.la_share_white_british,
+        la_quarter_covariates.la_n_children,
+        authority_days_with_other_programme.la_code is not null as has_other_programme
     from index_children
-    inner join treatment
+    left join treatment on index_children.index_event_no = treatment.index_event_no
+    left join la_quarter_covariates
         on
-            index_children.programme = treatment.programme
-            and index_children.index_event = treatment.index_event
-            and index_children.child_id = treatment.child_id
-            and index_children.sequence = treatment.sequence
-    left join la_quarter_shares
+            index_children.programme = la_quarter_covariates.programme
+            and index_children.index_event = la_quarter_covariates.index_event
+            and index_children.la_code = la_quarter_covariates.la_code
+            and {{ previous_quarter('index_children.quarter_start') }} = la_quarter_covariates.quarter_start
+    left join authority_days_with_other_programme
         on
-            index_children.programme = la_quarter_shares.programme
-            and index_children.la_code = la_quarter_shares.la_code
-            and {{ add_months('index_children.quarter_start', '-3') }} = la_quarter_shares.quarter_start
-    left join events_with_other_programme
-        on
-            index_children.programme = events_with_other_programme.programme
-            and index_children.index_event = events_with_other_programme.index_event
-            and index_children.child_id = events_with_other_programme.child_id
-            and index_children.sequence = events_with_other_programme.sequence
+            index_children.programme = authority_days_with_other_programme.programme
+            and index_children.la_code = authority_days_with_other_programme.la_code
+            and index_children.index_date = authority_days_with_other_programme.index_date
 
 )
 

@@ -4,7 +4,7 @@
 with
 index_events as (
 
-    select * from {{ ref('int_first_referrals') }}
+    select * from {{ ref('int_index_cohort') }}
 
 ),
 
@@ -17,20 +17,13 @@ plans as (
 plans_before_index as (
 
     select
-        index_events.programme,
-        index_events.index_event,
-        index_events.child_id,
-        index_events.sequence,
+        index_events.index_event_no,
         plans.n_previous_plans_stated,
-        row_number() over (
-            partition by index_events.programme, index_events.index_event, index_events.child_id, index_events.sequence
-            order by plans.plan_start desc
-        ) as recency
+        row_number() over (partition by index_events.index_event_no order by plans.plan_start desc) as recency
     from index_events
     inner join plans
         on
-            index_events.la_code = plans.la_code
-            and index_events.child_id = plans.child_id
+            index_events.child_id = plans.child_id
             and index_events.index_date > plans.plan_start
 
 ),
@@ -38,10 +31,7 @@ plans_before_index as (
 final as (
 
     select
-        programme,
-        index_event,
-        child_id,
-        sequence,
+        index_event_no,
         cast(
             greatest(
                 count(*),
@@ -50,7 +40,7 @@ final as (
         ) as n_previous_plans,
         bool_or(recency = 1 and n_previous_plans_stated is null) as is_number_unstated
     from plans_before_index
-    group by programme, index_event, child_id, sequence
+    group by index_event_no
 
 )
 

@@ -5,7 +5,7 @@
 with
 index_events as (
 
-    select * from {{ ref('int_first_referrals') }}
+    select * from {{ ref('int_index_cohort') }}
 
 ),
 
@@ -19,18 +19,13 @@ school_years as (
 school_years_so_far as (
 
     select
-        index_events.programme,
-        index_events.index_event,
-        index_events.child_id,
-        index_events.sequence,
+        index_events.index_event_no,
+        school_years.academic_year,
         school_years.has_school_year_record,
         school_years.is_fsm_eligible_in_spring,
         school_years.is_ever_fsm_6,
         school_years.is_infant_pupil_premium,
-        row_number() over (
-            partition by index_events.programme, index_events.index_event, index_events.child_id, index_events.sequence
-            order by school_years.academic_year desc
-        ) as recency
+        max(school_years.academic_year) over (partition by index_events.index_event_no) as latest_academic_year
     from index_events
     inner join school_years
         on
@@ -42,15 +37,12 @@ school_years_so_far as (
 final as (
 
     select
-        programme,
-        index_event,
-        child_id,
-        sequence,
+        index_event_no,
         bool_or(has_school_year_record) as has_school_year_record,
         bool_or(is_fsm_eligible_in_spring or is_infant_pupil_premium) as is_fsm_regression,
-        bool_or(recency = 1 and (is_ever_fsm_6 or is_infant_pupil_premium)) as is_fsm_cem
+        bool_or(academic_year = latest_academic_year and (is_ever_fsm_6 or is_infant_pupil_premium)) as is_fsm_cem
     from school_years_so_far
-    group by programme, index_event, child_id, sequence
+    group by index_event_no
 
 )
 

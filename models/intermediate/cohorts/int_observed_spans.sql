@@ -4,7 +4,7 @@
 -- counts as landed (definitions, section 4). Null where the first year is missing already. National school tables count
 -- for every authority. An authority made later is expected from its first year: what its first return carries over from
 -- earlier years is who was still known, not who was referred. A return in parts counts by the module that the outcome
--- needs.
+-- needs; a variant needs what its outcome needs.
 
 with
 programmes as (
@@ -13,7 +13,14 @@ programmes as (
 
 ),
 
-collections as (
+outcomes as (
+
+    select * from {{ ref('outcomes') }}
+    where status <> 'not_evaluated'
+
+),
+
+outcome_collections as (
 
     select * from {{ ref('outcome_collections') }}
 
@@ -28,6 +35,21 @@ authorities as (
 returns_landed as (
 
     select * from {{ ref('int_landed_modules') }}
+
+),
+
+collections as (
+
+    select
+        outcomes.programme,
+        outcomes.outcome,
+        outcome_collections.collection,
+        outcome_collections.module
+    from outcomes
+    inner join outcome_collections
+        on
+            outcomes.programme = outcome_collections.programme
+            and coalesce(outcomes.variant_of, outcomes.outcome) = outcome_collections.outcome
 
 ),
 

@@ -1,12 +1,12 @@
--- One row per programme, evaluated outcome, authority and quarter of the trial period: index events, fully observed
--- children, and the mean of the outcome with its standard error, from exact decimal sums. A quarter without children
--- has a row of zeros (definitions, section 7).
+-- One row per programme, outcome, authority and quarter of the trial period: index events in the sample (a row per school
+-- term where the outcome is by term), those fully observed, and the mean of the outcome with its standard error, from
+-- exact decimal sums. A quarter without index events has a row of zeros (definitions, section 7).
 
 with
 outcomes as (
 
     select * from {{ ref('outcomes') }}
-    where status = 'evaluated'
+    where status <> 'not_evaluated'
 
 ),
 

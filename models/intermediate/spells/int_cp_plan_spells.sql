@@ -1,6 +1,7 @@
 -- One row per child protection plan: authority, child and plan start. The end comes from the latest return that
 -- carries the plan, even where that says it still runs; an end before the start is set to the start and flagged; a plan
--- that runs at the end of the data is cut there and flagged (definitions, section 3).
+-- that runs at the end of the data is cut there and flagged (definitions, section 3). Two different values for one
+-- fact are flagged.
 
 with
 records as (
@@ -46,6 +47,8 @@ plans as (
         max(case when n_categories_so_far = 1 then initial_category_code end) as initial_category,
         max(case when is_latest then latest_category_code end) as latest_category,
         max(case when n_numbers_from_here = 1 then n_previous_plans_stated end) as n_previous_plans_stated,
+        coalesce(min(plan_end) <> max(plan_end), false) as is_end_conflicting,
+        coalesce(min(initial_category_code) <> max(initial_category_code), false) as is_initial_category_conflicting,
         cast(
             sum(case when previous_return_year is null or previous_return_year < return_year then 1 else 0 end)
             as integer
@@ -99,6 +102,8 @@ final as (
         initial_category,
         latest_category,
         n_previous_plans_stated,
+        is_end_conflicting,
+        is_initial_category_conflicting,
         n_returns,
         first_return_year,
         last_return_year

@@ -1,7 +1,7 @@
 -- One row per authority, child and referral date: annual returns repeat a referral, and it counts once. Closure, its
 -- reason and the flags come from the latest return that carries the referral, even where that return says less than an
 -- earlier one: a re-opened referral is open. Primary need and source come from the earliest return that states them,
--- since a later code can reflect the outcome (definitions, section 3).
+-- since a later code can reflect the outcome (definitions, section 3). Two different values for one fact are flagged.
 
 with
 records as (
@@ -50,6 +50,10 @@ final as (
         coalesce(bool_or(is_latest and is_nfa_at_referral), false) as is_nfa_at_referral,
         max(case when n_needs_so_far = 1 then primary_need end) as primary_need,
         max(case when n_sources_so_far = 1 then referral_source end) as referral_source,
+        coalesce(min(closure_date) <> max(closure_date), false) as is_closure_conflicting,
+        coalesce(min(closure_reason) <> max(closure_reason), false) as is_closure_reason_conflicting,
+        coalesce(min(primary_need) <> max(primary_need), false) as is_primary_need_conflicting,
+        coalesce(bool_or(is_nfa_at_referral) and not bool_and(is_nfa_at_referral), false) as is_nfa_conflicting,
         cast(
             sum(case when previous_return_year is null or previous_return_year < return_year then 1 else 0 end)
             as integer

@@ -71,6 +71,10 @@ final as (
         is_nfa_at_referral,
         is_closed_after_assessment,
         coalesce(latest_end_of_earlier_spells > referral_date, false) as is_inside_open_spell,
+        is_closure_conflicting,
+        is_closure_reason_conflicting,
+        is_primary_need_conflicting,
+        is_nfa_conflicting,
         n_returns,
         first_return_year,
         last_return_year

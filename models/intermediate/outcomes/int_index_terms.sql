@@ -1,0 +1,90 @@
+-- One row per index event of a child at school and school term followed: the child's sessions in it where absence was
+-- measured. A term that could not be measured has a row without sessions; a term in which the child has no possible
+-- sessions has none. At school is a child with possible sessions in any of the terms (definitions, section 5).
+
+with
+index_events as (
+
+    select * from {{ ref('int_outcome_windows') }}
+    where n_terms is not null
+
+),
+
+terms as (
+
+    select * from {{ ref('int_terms_after_dates') }}
+
+),
+
+absence_years as (
+
+    select * from {{ ref('int_child_absence_years') }}
+
+),
+
+distinct_events as (
+
+    select
+        index_event_no,
+        child_id,
+        index_date,
+        max(n_terms) as n_terms
+    from index_events
+    group by index_event_no, child_id, index_date
+
+),
+
+terms_with_sessions as (
+
+    select
+        distinct_events.index_event_no,
+        terms.term_no,
+        terms.term_end,
+        terms.is_collected,
+        terms.is_measurable,
+        {% for count in ['n_possible', 'n_unauthorised'] %}
+        case
+            when not terms.is_measurable then null
+            when terms.term = 'autumn' then absence_years.{{ count }}_autumn
+            when terms.term = 'spring' then absence_years.{{ count }}_spring
+            else absence_years.{{ count }}_summer
+        end as {{ count }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from distinct_events
+    inner join terms
+        on
+            distinct_events.index_date = terms.index_date
+            and distinct_events.n_terms >= terms.term_no
+    left join absence_years
+        on
+            distinct_events.child_id = absence_years.child_id
+            and terms.academic_year = absence_years.academic_year
+
+),
+
+events_at_school as (
+
+    select index_event_no
+    from terms_with_sessions
+    where n_possible > 0
+    group by index_event_no
+
+),
+
+final as (
+
+    select
+        terms_with_sessions.index_event_no,
+        terms_with_sessions.term_no,
+        terms_with_sessions.term_end,
+        terms_with_sessions.is_collected,
+        terms_with_sessions.is_measurable,
+        cast(terms_with_sessions.n_possible as bigint) as n_possible,
+        cast(coalesce(terms_with_sessions.n_unauthorised, 0) as bigint) as n_unauthorised
+    from terms_with_sessions
+    inner join events_at_school on terms_with_sessions.index_event_no = events_at_school.index_event_no
+    where not terms_with_sessions.is_measurable or terms_with_sessions.n_possible > 0
+
+)
+
+select * from final
