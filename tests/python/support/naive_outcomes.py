@@ -116,11 +116,17 @@ class Protocol:
         """Collections and their parts that the outcome needs; a variant needs those of its outcome."""
         return self.modules[outcome.programme, outcome.variant_of or outcome.name]
 
-    def primary_window_months(self, programme: str) -> int | None:
-        for outcome in self.outcomes:
-            if (outcome.programme, outcome.name) == (programme, self.programmes[programme].primary_outcome):
-                return outcome.window_months
-        return None
+    def months_followed(self, programme: str, index_event: str) -> int:
+        """Follow-up of the primary outcome where this kind of event has it, otherwise the longest one."""
+        of_kind = [
+            outcome
+            for outcome in self.outcomes
+            if (outcome.programme, outcome.index_event) == (programme, index_event) and not outcome.variant_of
+        ]
+        for outcome in of_kind:
+            if outcome.name == self.programmes[programme].primary_outcome:
+                return outcome.follow_up_months
+        return max(outcome.follow_up_months for outcome in of_kind)
 
 
 def read_protocol(seeds: Path) -> Protocol:
@@ -366,12 +372,14 @@ def spells_of(child: Child, protocol: Protocol, landed: Landed) -> Spells:
     """Definitions, section 3."""
     referrals = []
     conferences = set()
-    for said in _latest(child.referrals, lambda said: said.referral_date):
-        closure = None if said.closure_date is None else max(said.closure_date, said.referral_date)
-        is_closed_after = said.closure_reason in protocol.code_groups["closed_after_assessment"]
-        referrals.append(Referral(said.referral_date, closure, bool(said.is_nfa), is_closed_after))
-        if said.conference_date is not None:
-            conferences.add(said.conference_date)
+    for referred in _latest(child.referrals, lambda said: said.referral_date):
+        day, closure = referred.referral_date, referred.closure_date
+        if closure is not None and closure < day:
+            closure = day
+        is_closed_after = referred.closure_reason in protocol.code_groups["closed_after_assessment"]
+        referrals.append(Referral(day, closure, bool(referred.is_nfa), is_closed_after))
+        if referred.conference_date is not None:
+            conferences.add(referred.conference_date)
     for enquiry in _latest(child.enquiries, lambda said: (said.referral_date, said.start)):
         if enquiry.conference_date is not None:
             conferences.add(enquiry.conference_date)
@@ -379,11 +387,17 @@ def spells_of(child: Child, protocol: Protocol, landed: Landed) -> Spells:
     started = [said for said in child.assessments if said.start is not None]
     for assessed in _latest(started, lambda said: (said.referral_date, said.start)):
         assert assessed.start is not None
+        # One return may have the assessment in several records: their factors count together.
+        factors: set[str] = set()
+        for said in started:
+            place = (said.return_year, said.referral_date, said.start)
+            if place == (assessed.return_year, assessed.referral_date, assessed.start):
+                factors.update(said.factors)
         authorised = assessed.authorisation
         if authorised is not None and authorised < assessed.start:
             authorised = assessed.start
         assessments.append(
-            Assessment(assessed.referral_date, assessed.start, authorised, frozenset(assessed.factors))
+            Assessment(assessed.referral_date, assessed.start, authorised, frozenset(factors))
         )
     plans = []
     for plan in _latest(child.plans, lambda said: said.start):
@@ -494,11 +508,15 @@ def events_of(kind: str, spells: Spells) -> list[Event]:
 
 def cohort_of(
     programme: Programme, kind: str, child: Child, spells: Spells, protocol: Protocol
-) -> list[Event]:
-    """The events in the trial period, at an eligible age, outside the embedding period."""
+) -> list[tuple[int, Event]]:
+    """The events in the trial period, at an eligible age, outside the embedding period, each with its place.
+
+    The place counts the child's events in the trial period at an eligible age, also those that the embedding leaves out.
+    """
     if child.birth_month is None:
         return []
     site = protocol.sites.get((programme.name, child.la_code))
+    sequence = 0
     cohort = []
     for event in events_of(kind, spells):
         day = event.index_date
@@ -508,21 +526,24 @@ def cohort_of(
             continue
         if not programme.age_min <= completed_years(child.birth_month, day) <= programme.age_max:
             continue
+        sequence += 1
+        if kind == "first_referral" and sequence > 1:
+            continue
         if site is not None and site.embedding_start is not None and site.embedding_end is not None:
             if site.embedding_start <= day <= site.embedding_end:
                 continue
-        cohort.append(event)
-    return cohort[:1] if kind == "first_referral" else cohort
+        cohort.append((sequence, event))
+    return cohort
 
 
 def exposure_months(site: Site | None, index_date: date, months: int) -> float:
-    """The window's months times the share of its days on which the authority was live."""
+    """The months of follow-up times the share of its days on which the authority was live; the last day ends it."""
     if site is None:
         return 0.0
-    window_end = add_months(index_date, months)
+    follow_up_end = add_months(index_date, months)
     n_days = n_live = 0
     day = index_date
-    while day < window_end:
+    while day < follow_up_end:
         n_days += 1
         n_live += day >= site.go_live
         day += ONE_DAY
@@ -577,13 +598,18 @@ def observed_span(
     made_on = protocol.made_on.get(la_code)
     if made_on is not None and made_on > observed_from:
         observed_from = date(return_year_of(made_on) - 1, 4, 1)
-    needed = [
-        (collection, module)
-        for collection, module in protocol.modules_of(outcome)
-        if collection != ABSENCE_COLLECTION
-    ]
+
+    def is_landed(year: int) -> bool:
+        for collection, module in protocol.modules_of(outcome):
+            if collection == ABSENCE_COLLECTION:
+                if year not in landed.absence_years:
+                    return False
+            elif not landed.has(la_code, collection, module, year):
+                return False
+        return True
+
     year = return_year_of(observed_from)
-    while all(landed.has(la_code, collection, module, year) for collection, module in needed):
+    while is_landed(year):
         year += 1
     last_day = min(date(year - 1, 3, 31), programme.data_span_end)
     return (observed_from, last_day) if last_day >= observed_from else None
@@ -604,8 +630,7 @@ def twin(
         for programme in protocol.programmes.values():
             site = protocol.sites.get((programme.name, child.la_code))
             for kind in protocol.index_events_of(programme.name):
-                cohort = cohort_of(programme, kind, child, spells, protocol)
-                for sequence, event in enumerate(cohort, start=1):
+                for sequence, event in cohort_of(programme, kind, child, spells, protocol):
                     assert child.birth_month is not None
                     index_events.append(
                         IndexEvent(
@@ -619,7 +644,7 @@ def twin(
                             site is not None,
                             site is not None and event.index_date >= site.go_live,
                             exposure_months(
-                                site, event.index_date, protocol.primary_window_months(programme.name) or 0
+                                site, event.index_date, protocol.months_followed(programme.name, kind)
                             ),
                         )
                     )
@@ -680,7 +705,7 @@ def _rows_of(
         value, is_censored = measured
         is_observed = span is not None and span[0] <= first_clear_day and follow_up_end <= span[1]
         found = [Measured(0, value, is_observed, is_censored)]
-    exposed = exposure_months(site, day, outcome.window_months)
+    exposed = exposure_months(site, day, outcome.follow_up_months)
     return [
         (
             TrialOutcome(
@@ -694,7 +719,7 @@ def _rows_of(
                 day,
                 measured.value if measured.is_observed else None,
                 measured.is_observed,
-                measured.is_censored,
+                measured.is_censored and measured.is_observed,
                 exposed,
             ),
             measured.value,

@@ -66,7 +66,7 @@ def _edges_of_child(
                     months = age_in_months(child.birth_month, day)
                     yield Edge(of, "youngest"), months - 12 * programme.age_min
                     yield Edge(of, "oldest"), months - 12 * programme.age_max - 11
-            for event in cohort_of(programme, kind, child, spells, protocol):
+            for _, event in cohort_of(programme, kind, child, spells, protocol):
                 for outcome in protocol.outcomes:
                     if (outcome.programme, outcome.index_event) == (programme.name, kind):
                         yield from _edges_of_outcome(outcome, event, child, spells, world, protocol)
