@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 
 import pytest
 
 from csc_evaluation.project import project_dir
 from support.compiled_models import CompiledModels, compile_models
-from support.naive_outcomes import Outcome, Protocol, Twin, read_protocol, twin
+from support.naive_outcomes import Protocol, Twin, read_protocol, twin
+from support.outcome_edges import edges_met, sides_expected
 from support.random_histories import HistoryRows, World, random_world, raw_rows_of
 
 INDEX_EVENTS = "index_events"
 OUTCOMES = "trial_outcomes"
-N_CHILDREN = 1500
+N_CHILDREN = 2000
+N_CHILDREN_OF_INVARIANCES = 400
 # Seed of the batch and the academic year whose absence was not landed in it.
 BATCHES = {11: None, 12: 2022, 13: 2019}
-# Both compute a ratio of whole numbers, in one division or two.
+# Ratios of whole numbers, which the two may divide in another order.
 DECIMALS = 9
 
 Key = tuple[object, ...]
@@ -148,3 +149,93 @@ def test_index_events_treatment_and_exposure_equal_the_twin(batches: list[Batch]
 def test_every_outcome_equals_the_twin(batches: list[Batch], number: int) -> None:
     batch = batches[number]
     assert _differences(batch.outcomes, _outcomes_expected(batch.expected), 2) == {}
+
+
+def test_the_sample_holds_every_value_and_every_state_of_every_outcome(
+    batches: list[Batch], protocol: Protocol
+) -> None:
+    rows = [row for batch in batches for row in batch.expected.outcomes]
+    lacking = []
+    for outcome in protocol.outcomes:
+        own = [row for row in rows if (row.programme, row.outcome) == (outcome.programme, outcome.name)]
+        # A period of care has at least one placement.
+        lowest = 1 if outcome.measure == "placements" else 0
+        states = {
+            "lowest value": any(row.value == lowest for row in own),
+            "higher value": any(row.value is not None and row.value > lowest for row in own),
+            "not fully observed": any(not row.is_fully_observed for row in own),
+            "treated": any(row.value is not None and row.exposure_months > 0 for row in own),
+            "not treated": any(row.value is not None and row.exposure_months == 0 for row in own),
+        }
+        if outcome.measure == "first_plan_days":
+            states["censored"] = any(row.is_censored for row in own)
+            states["not censored"] = any(row.value is not None and not row.is_censored for row in own)
+        if outcome.measure == "term_absence":
+            states["every term"] = {row.term for row in own if row.value is not None} == {1, 2, 3}
+        lacking += [
+            (outcome.programme, outcome.name, state) for state, is_met in states.items() if not is_met
+        ]
+    assert lacking == []
+
+
+def test_the_fence_leaves_out_some_durations_and_keeps_most(batches: list[Batch], protocol: Protocol) -> None:
+    names = {
+        outcome.variant_of or outcome.name: outcome for outcome in protocol.outcomes if outcome.is_trimmed
+    }
+    for batch in batches:
+        counts = Counter(row.outcome for row in batch.expected.outcomes if row.value is not None)
+        for outcome in protocol.outcomes:
+            if outcome.variant_of in names:
+                kept, all_of_them = counts[outcome.variant_of], counts[outcome.name]
+                assert all_of_them / 2 < kept < all_of_them
+
+
+def test_events_lie_on_both_sides_of_every_edge(batches: list[Batch], protocol: Protocol) -> None:
+    met = Counter[object]()
+    for batch in batches:
+        met.update(edges_met(batch.world, protocol))
+    assert {expected for expected in sides_expected(protocol) if not met[expected]} == set()
+
+
+@pytest.fixture(scope="module")
+def small_world(protocol: Protocol) -> World:
+    return random_world(21, N_CHILDREN_OF_INVARIANCES, protocol)
+
+
+@pytest.fixture(scope="module")
+def small_rows(models: CompiledModels, small_world: World) -> tuple[Rows, Rows]:
+    return _built(models, raw_rows_of(small_world))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_order_of_rows_changes_nothing(
+    models: CompiledModels, small_world: World, small_rows: tuple[Rows, Rows], seed: int
+) -> None:
+    rows = raw_rows_of(small_world)
+    rows.shuffle(seed)
+    assert _built(models, rows) == small_rows
+
+
+def test_returns_landed_twice_change_nothing(
+    models: CompiledModels, small_world: World, small_rows: tuple[Rows, Rows]
+) -> None:
+    assert _built(models, raw_rows_of(small_world, is_landed_twice=True)) == small_rows
+
+
+def test_a_child_taken_out_takes_its_own_rows_and_no_others(
+    models: CompiledModels, small_world: World, small_rows: tuple[Rows, Rows], protocol: Protocol
+) -> None:
+    """Of outcomes with a fence, which hangs on all children, the variant without it is compared."""
+    gone = {child.child_id for child in small_world.children[::3]}
+    stay = [child for child in small_world.children if child.child_id not in gone]
+    trimmed = {(outcome.programme, outcome.name) for outcome in protocol.outcomes if outcome.is_trimmed}
+    events, outcomes = _built(models, raw_rows_of(replace(small_world, children=stay)))
+    all_events, all_outcomes = small_rows
+    assert len(events) < len(all_events)
+    assert events == {key: values for key, values in all_events.items() if key[2] not in gone}
+
+    def compared(rows: Rows) -> Rows:
+        return {key: values for key, values in rows.items() if key[:2] not in trimmed and key[3] not in gone}
+
+    assert compared(outcomes) == compared(all_outcomes)
+    assert all(key[3] not in gone for key in outcomes)

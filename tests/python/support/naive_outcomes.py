@@ -57,6 +57,15 @@ class Site:
     embedding_start: date | None
     embedding_end: date | None
 
+    def is_embedding_on(self, day: date) -> bool:
+        if self.embedding_start is None or self.embedding_end is None:
+            return False
+        return self.embedding_start <= day <= self.embedding_end
+
+    def is_embedding_between(self, day: date, last_day: date) -> bool:
+        """Does embedding begin after a day and before a follow-up from it has ended?"""
+        return self.embedding_start is not None and day < self.embedding_start <= last_day
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -396,9 +405,7 @@ def spells_of(child: Child, protocol: Protocol, landed: Landed) -> Spells:
         authorised = assessed.authorisation
         if authorised is not None and authorised < assessed.start:
             authorised = assessed.start
-        assessments.append(
-            Assessment(assessed.referral_date, assessed.start, authorised, frozenset(factors))
-        )
+        assessments.append(Assessment(assessed.referral_date, assessed.start, authorised, frozenset(factors)))
     plans = []
     for plan in _latest(child.plans, lambda said: said.start):
         until = plan.end if plan.end is not None else date(plan.return_year, 3, 31)
@@ -495,8 +502,12 @@ def events_of(kind: str, spells: Spells) -> list[Event]:
             )
     elif kind == "nfa":
         for referral in spells.referrals:
-            if referral.is_nfa or referral.is_closed_after_assessment:
-                events.append(Event(referral.closure_date or referral.referral_date, referral=referral))
+            if not referral.is_nfa and not referral.is_closed_after_assessment:
+                continue
+            if referral.closure_date is not None:
+                events.append(Event(referral.closure_date, referral=referral))
+            elif referral.is_nfa:
+                events.append(Event(referral.referral_date, referral=referral))
     elif kind == "care_period":
         for period in spells.periods:
             if not period.is_start_unknown:
@@ -529,9 +540,8 @@ def cohort_of(
         sequence += 1
         if kind == "first_referral" and sequence > 1:
             continue
-        if site is not None and site.embedding_start is not None and site.embedding_end is not None:
-            if site.embedding_start <= day <= site.embedding_end:
-                continue
+        if site is not None and site.is_embedding_on(day):
+            continue
         cohort.append((sequence, event))
     return cohort
 
@@ -692,9 +702,8 @@ def _rows_of(
     first_clear_day = add_months(day, -outcome.clear_months)
     if any(first_clear_day <= other.referral_date < day for other in spells.referrals):
         return []
-    if site is not None and site.embedding_start is not None and day < site.embedding_start:
-        if follow_up_end >= site.embedding_start:
-            return []
+    if site is not None and site.is_embedding_between(day, follow_up_end):
+        return []
     span = observed_span(outcome, child.la_code, protocol, landed)
     if outcome.measure in ("term_absence", "pooled_absence"):
         found = _absence(outcome, day, child, absence, span, landed, protocol)
@@ -808,9 +817,7 @@ def _yes_no(found: Iterable[bool]) -> tuple[float, bool]:
 
 def other_referrals(event: Event, spells: Spells) -> list[Referral]:
     assert event.referral is not None
-    return [
-        other for other in spells.referrals if other.referral_date != event.referral.referral_date
-    ]
+    return [other for other in spells.referrals if other.referral_date != event.referral.referral_date]
 
 
 def _escalations(outcome: Outcome, event: Event, spells: Spells) -> Iterable[bool]:

@@ -83,7 +83,9 @@ def _edges_of_outcome(
         yield Edge(of, "first day of the window"), (seen - day).days
         yield Edge(of, "last day of the window"), (seen - last_day).days
     if outcome.measure in ("plan_days", "care_days"):
-        spans = spells.plans if outcome.measure == "plan_days" else [(p.start, p.until) for p in spells.periods]
+        spans = (
+            spells.plans if outcome.measure == "plan_days" else [(p.start, p.until) for p in spells.periods]
+        )
         for start, end in spans:
             yield Edge(of, "span ends at the window's start"), (end - day).days
             yield Edge(of, "span starts at the window's end"), (start - last_day).days

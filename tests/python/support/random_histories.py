@@ -38,7 +38,20 @@ LEGAL_STATUSES = ["C1", "C1", "C2", "C2", "V2", "E1", "J1"]
 CARE_ENDS = ["E4A", "E13", "E41", "E45", "E47", "E43", "E44", "E8", "E3"]
 CLOSURE_REASONS = ["RC8", "RC8", "RC9", "RC1", "RC7"]
 ACTIVITIES = ["F1", "P2", "F4", "G4", "G5", "G6", None]
-SPECIAL_DAYS = [(8, 31), (8, 30), (2, 28), (2, 29), (3, 31), (4, 1), (12, 31), (1, 1), (5, 31), (11, 30), (9, 1), (10, 1)]
+SPECIAL_DAYS = [
+    (8, 31),
+    (8, 30),
+    (2, 28),
+    (2, 29),
+    (3, 31),
+    (4, 1),
+    (12, 31),
+    (1, 1),
+    (5, 31),
+    (11, 30),
+    (9, 1),
+    (10, 1),
+]
 SSDA903_MODULES = ("header", "episodes", "missing", "oc3")
 
 
@@ -117,9 +130,7 @@ class _Draw:
         return first + timedelta(days=self.number(0, (last - first).days))
 
 
-def random_world(
-    seed: int, n_children: int, protocol: Protocol, *, absence_gap: int | None = None
-) -> World:
+def random_world(seed: int, n_children: int, protocol: Protocol, *, absence_gap: int | None = None) -> World:
     """Children spread over the authorities; ``absence_gap`` is an academic year whose absence was not landed."""
     rng = np.random.default_rng(seed)
     draw = _Draw(rng)
@@ -130,7 +141,7 @@ def random_world(
             for collection, module in parts:
                 if (collection, module, year) not in authority.gaps:
                     by_authority.add((authority.la_code, collection, module, year))
-    landed = Landed(by_authority, set(range(2018, 2025)) - {absence_gap})
+    landed = Landed(by_authority, set(range(2017, 2025)) - {absence_gap})
     world = World([], {}, landed)
     for number in range(n_children):
         authority = draw.one_of(AUTHORITIES)
@@ -213,7 +224,9 @@ class _Life:
             return draw.near(add_months(edge, -months))
         if draw.chance(0.2):
             first_day = date(self.authority.first_year - 1, 4, 1)
-            return draw.near(add_months(draw.one_of([programme.data_span_start, first_day]), outcome.clear_months))
+            return draw.near(
+                add_months(draw.one_of([programme.data_span_start, first_day]), outcome.clear_months)
+            )
         last_days = [programme.data_span_end]
         last_days += [date(year - 1, 3, 31) for _, _, year in self.authority.gaps]
         return draw.near(add_months(draw.one_of(last_days), -months))
@@ -237,6 +250,12 @@ class _Life:
         if which == 8:
             return draw.near(day)
         return day - timedelta(days=draw.number(0, 500))
+
+    def _end_of_a_window(self, start: date) -> date:
+        """On or beside the last day of a window that opens with something's start or with the event followed from."""
+        draw = self.draw
+        months = draw.one_of([0, *(months for months in self.months if months > 0)])
+        return draw.near(add_months(draw.one_of([start, self.day]), months))
 
     def _birth_month(self) -> date | None:
         draw, programme = self.draw, self.programme
@@ -293,7 +312,9 @@ class _Life:
         draw = self.draw
         if kind == "nfa":
             if draw.chance(0.2):
-                return replace(self._referral(self.day), closure=None, reason=None, is_nfa=True)
+                # Some systems give a reason without the day of closure.
+                reason = "RC8" if draw.chance(0.2) else None
+                return replace(self._referral(self.day), closure=None, reason=reason, is_nfa=draw.chance(0.9))
             referral = self._referral(self.day - timedelta(days=draw.one_of([0, 10, 45, 200])))
             is_closed_after = draw.chance(0.7)
             return replace(
@@ -315,7 +336,7 @@ class _Life:
         closure = None
         if draw.chance(0.8):
             closure = start + timedelta(days=draw.one_of([-20, 0, 1, 30, 45, 45, 100, 250, 250, 700]))
-        reason = draw.one_of(CLOSURE_REASONS) if closure is not None else None
+        reason = draw.one_of(CLOSURE_REASONS) if closure is not None or draw.chance(0.1) else None
         referral = _Referral(start, closure, reason, is_nfa=draw.chance(0.2))
         if draw.chance(0.4):
             referral.conference = self._later(start)
@@ -344,7 +365,7 @@ class _Life:
         if draw.chance(0.2):
             return None
         if draw.chance(0.4):
-            return draw.near(add_months(start, draw.one_of([months for months in self.months if months > 0])))
+            return self._end_of_a_window(start)
         return start + timedelta(days=draw.one_of([-10, 0, 1, 30, 90, 200, 500]))
 
     # -- care
@@ -371,13 +392,13 @@ class _Life:
         placement = draw.one_of(PLACEMENTS)
         settled = placement
         reason = "S" if draw.chance(0.88) else draw.one_of(["P", "L"])
-        year_later = add_months(start, draw.one_of([months for months in self.months if months > 0]))
+        period_start = start
         episodes: list[PlacedEpisode] = []
         n_episodes = draw.one_of([1, 1, 2, 3, 4])
         while True:
             end: date | None = start + timedelta(days=draw.one_of([1, 14, 60, 60, 200, 400]))
-            if draw.chance(0.35):
-                end = draw.near(year_later)
+            if draw.chance(0.4):
+                end = self._end_of_a_window(period_start)
             assert end is not None
             end = max(end, start + timedelta(days=1))
             if len(episodes) + 1 == n_episodes:
@@ -440,7 +461,7 @@ class _Life:
                         year,
                         referral.start,
                         closure,
-                        referral.reason if closure is not None else None,
+                        referral.reason if closure is not None or referral.closure is None else None,
                         referral.is_nfa,
                         _known(referral.conference, year),
                     )
@@ -592,7 +613,13 @@ class HistoryRows(RawRows):
     """Raw rows of whole histories."""
 
     def assessment(
-        self, into: Return, child_no: int, referral_no: int, child_id: str, factors: Sequence[str], **values: Any
+        self,
+        into: Return,
+        child_no: int,
+        referral_no: int,
+        child_id: str,
+        factors: Sequence[str],
+        **values: Any,
     ) -> None:
         number = self._next(into.return_id, "assessment", str(child_no), str(referral_no))
         keys = {
@@ -605,9 +632,7 @@ class HistoryRows(RawRows):
         for factor in factors:
             self._add("cin_assessment_factors", into, keys | {"factor_code": factor})
 
-    def section47(
-        self, into: Return, child_no: int, referral_no: int, child_id: str, **values: Any
-    ) -> None:
+    def section47(self, into: Return, child_no: int, referral_no: int, child_id: str, **values: Any) -> None:
         number = self._next(into.return_id, "section47", str(child_no), str(referral_no))
         keys = {
             "child_no": child_no,
@@ -687,9 +712,7 @@ def raw_rows_of(world: World, *, is_landed_twice: bool = False) -> HistoryRows:
     return rows
 
 
-def _add_census(
-    rows: HistoryRows, child: Child, returns: dict[tuple[str | None, str, int], Return]
-) -> None:
+def _add_census(rows: HistoryRows, child: Child, returns: dict[tuple[str | None, str, int], Return]) -> None:
     for year in sorted({said.return_year for said in child.referrals}):
         into = returns[child.la_code, "cin", year]
         child_no = rows.child(
