@@ -207,12 +207,11 @@ def small_rows(models: CompiledModels, small_world: World) -> tuple[Rows, Rows]:
     return _built(models, raw_rows_of(small_world))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_the_order_of_rows_changes_nothing(
-    models: CompiledModels, small_world: World, small_rows: tuple[Rows, Rows], seed: int
+    models: CompiledModels, small_world: World, small_rows: tuple[Rows, Rows]
 ) -> None:
     rows = raw_rows_of(small_world)
-    rows.shuffle(seed)
+    rows.shuffle(seed=1)
     assert _built(models, rows) == small_rows
 
 

@@ -11,18 +11,22 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from support import reference_spells
 from support.reference_spells import (
     SHORT_BREAKS,
     EpisodeRecord,
-    add_months,
     care_periods,
-    completed_years,
     days_covered,
     episodes_kept,
 )
+
+# The same few days are asked for again and again.
+add_months = cache(reference_spells.add_months)
+completed_years = cache(reference_spells.completed_years)
 
 ONE_DAY = timedelta(days=1)
 # Children further from birth than this have no age (reference: seeds/protocol/parameters.csv).

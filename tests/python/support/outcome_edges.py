@@ -13,6 +13,7 @@ from support.naive_outcomes import (
     Outcome,
     Protocol,
     Spells,
+    add_months,
     age_in_months,
     cohort_of,
     events_of,
@@ -22,7 +23,6 @@ from support.naive_outcomes import (
     spells_of,
 )
 from support.random_histories import World
-from support.reference_spells import add_months
 
 DAY_BEFORE, ON, DAY_AFTER = -1, 0, 1
 

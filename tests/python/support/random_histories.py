@@ -26,9 +26,9 @@ from support.naive_outcomes import (
     Programme,
     Protocol,
     ReferralSaid,
+    add_months,
 )
 from support.raw_rows import RawRows, Return
-from support.reference_spells import add_months
 
 T = TypeVar("T")
 
@@ -50,7 +50,9 @@ SPECIAL_DAYS = [
     (5, 31),
     (11, 30),
     (9, 1),
+    (9, 2),
     (10, 1),
+    (10, 2),
 ]
 SSDA903_MODULES = ("header", "episodes", "missing", "oc3")
 
@@ -71,13 +73,15 @@ RECENT = (FAMILY, NO_WRONG_DOOR)
 AUTHORITIES = [
     Authority("335", (FAMILY,), 2018, 2024),
     Authority("866", RECENT, 2018, 2025),
-    Authority("354", (NO_WRONG_DOOR,), 2018, 2024),
+    Authority("354", (NO_WRONG_DOOR,), 2018, 2022),
     Authority("926", (NO_WRONG_DOOR, SIGNS), 2009, 2024),
     Authority("801", (SIGNS,), 2009, 2019),
     Authority("202", (FAMILY, NO_WRONG_DOOR, SIGNS), 2008, 2024),
     Authority("203", (*RECENT, SIGNS), 2009, 2024, (("cin", "census", 2021), ("ssda903", "episodes", 2015))),
     Authority("204", (*RECENT, SIGNS), 2009, 2024, (("ssda903", "missing", 2021), ("ssda903", "oc3", 2023))),
     Authority("205", (SIGNS,), 2010, 2019),
+    Authority("207", RECENT, 2018, 2021),
+    Authority("304", (SIGNS,), 2009, 2019),
     Authority("206", RECENT, 2018, 2024, (("cin", "census", 2018), ("ssda903", "episodes", 2022))),
     Authority("838", RECENT, 2020, 2024),
 ]
@@ -215,19 +219,23 @@ class _Life:
         if which == 4:
             return draw.near(draw.one_of(self._days_of_the_calendar()))
         outcome = draw.one_of(self.followed)
-        months = draw.one_of([0, outcome.window_months, outcome.follow_up_months, outcome.follow_up_months])
+        months = draw.one_of(
+            [0, 0, outcome.window_months, outcome.follow_up_months, outcome.follow_up_months]
+        )
         site = self.protocol.sites.get((programme.name, self.authority.la_code))
         if which <= 7 and site is not None:
-            edge = draw.one_of([site.go_live, site.embedding_start or site.go_live])
-            if site.embedding_end is not None and draw.chance(0.15):
+            if site.embedding_start is None or draw.chance(0.15):
+                return draw.near(add_months(site.go_live, -months))
+            if site.embedding_end is not None and draw.chance(0.2):
                 return draw.near(site.embedding_end)
-            return draw.near(add_months(edge, -months))
+            # A follow-up that ends on the day before, the day itself or the day after.
+            return draw.near(add_months(site.embedding_start, -months))
         if draw.chance(0.2):
             first_day = date(self.authority.first_year - 1, 4, 1)
             return draw.near(
                 add_months(draw.one_of([programme.data_span_start, first_day]), outcome.clear_months)
             )
-        last_days = [programme.data_span_end]
+        last_days = [min(programme.data_span_end, date(self.authority.last_year, 3, 31))]
         last_days += [date(year - 1, 3, 31) for _, _, year in self.authority.gaps]
         return draw.near(add_months(draw.one_of(last_days), -months))
 
@@ -374,6 +382,10 @@ class _Life:
         draw = self.draw
         if self.kind == "care_period":
             start = self.day
+        elif draw.chance(0.2):
+            # A period that ends about the day of the event followed from.
+            start = self.day - timedelta(days=draw.number(20, 400))
+            return [PlacedEpisode(0, start, draw.near(self.day), "S", draw.one_of(CARE_ENDS), "C2", "U4")]
         else:
             start = self._later(draw.one_of([self.day, *(referral.start for referral in referrals)]))
         episodes = self._episodes(start)
