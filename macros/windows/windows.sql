@@ -41,17 +41,16 @@
     cast({{ date }} + ({{ days }} * interval 1 day) as date)
 {%- endmacro -%}
 
-{#- Months of follow-up from an index date that lie after go-live, by the share of its days; 0 without go-live
-    (definitions, section 4). -#}
-{%- macro exposure_months(go_live_date, index_date, months) -%}
+{#- Months of follow-up, up to its last day, that lie after go-live: the months times the share of their days; 0 without
+    go-live (definitions, section 4). -#}
+{%- macro exposure_months(go_live_date, index_date, months, last_day) -%}
     cast(
         case
-            when {{ go_live_date }} is null or {{ go_live_date }} >= {{ add_months(index_date, months) }} then 0
-            when {{ go_live_date }} <= {{ index_date }} then {{ months }}
-            else
-                {{ months }}
-                * {{ days_between(go_live_date, add_months(index_date, months)) }}
+            when {{ go_live_date }} < {{ last_day }}
+                then {{ months }}
+                * {{ days_between('greatest(' ~ go_live_date ~ ', ' ~ index_date ~ ')', last_day) }}
                 / cast({{ days_between(index_date, add_months(index_date, months)) }} as double)
+            else 0
         end as double
     )
 {%- endmacro -%}

@@ -27,9 +27,9 @@ final as (
         referral_spells.is_nfa_at_referral,
         referral_spells.is_closed_after_assessment,
         case
-            when referral_spells.is_closed_after_assessment then referral_spells.closure_date
             when referral_spells.is_nfa_at_referral
                 then coalesce(referral_spells.closure_date, referral_spells.referral_date)
+            when referral_spells.is_closed_after_assessment then referral_spells.closure_date
         end as nfa_date,
         lag(referral_spells.referral_date) over (
             partition by referral_spells.child_id order by referral_spells.referral_date

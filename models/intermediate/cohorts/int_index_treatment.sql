@@ -100,7 +100,8 @@ final as (
         index_events.index_event_no,
         index_events.index_date >= index_events.go_live_date as is_treated,
         {{ exposure_months(
-            'index_events.go_live_date', 'index_events.index_date', 'follow_up_by_kind.follow_up_months'
+            'index_events.go_live_date', 'index_events.index_date', 'follow_up_by_kind.follow_up_months',
+            add_months('index_events.index_date', 'follow_up_by_kind.follow_up_months')
         ) }} as exposure_months,
         cast(coalesce(days_counted.n_open_days, 0) as integer) as n_open_days,
         cast(coalesce(days_counted.n_open_days_after_go_live, 0) as integer) as n_open_days_after_go_live,

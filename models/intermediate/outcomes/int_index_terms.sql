@@ -1,6 +1,6 @@
 -- One row per index event of a child at school and school term followed: the child's sessions in it where absence was
--- measured. A term that could not be measured has a row without sessions; a term in which the child has no possible
--- sessions has none. At school is a child with possible sessions in any of the terms (definitions, section 5).
+-- measured, and whether the term belongs to the outcome: it does where it could not be measured, and where the child has
+-- possible sessions. At school is a child with possible sessions in any of the terms (definitions, section 5).
 
 with
 index_events as (
@@ -80,10 +80,10 @@ final as (
         terms_with_sessions.is_collected,
         terms_with_sessions.is_measurable,
         cast(terms_with_sessions.n_possible as bigint) as n_possible,
-        cast(coalesce(terms_with_sessions.n_unauthorised, 0) as bigint) as n_unauthorised
+        cast(coalesce(terms_with_sessions.n_unauthorised, 0) as bigint) as n_unauthorised,
+        not terms_with_sessions.is_measurable or coalesce(terms_with_sessions.n_possible > 0, false) as is_at_school
     from terms_with_sessions
     inner join events_at_school on terms_with_sessions.index_event_no = events_at_school.index_event_no
-    where not terms_with_sessions.is_measurable or terms_with_sessions.n_possible > 0
 
 )
 

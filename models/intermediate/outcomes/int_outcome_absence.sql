@@ -31,7 +31,7 @@ by_term as (
         on
             windows.index_event_no = index_terms.index_event_no
             and windows.n_terms >= index_terms.term_no
-    where windows.measure = 'term_absence'
+    where windows.measure = 'term_absence' and index_terms.is_at_school
 
 ),
 
@@ -48,6 +48,7 @@ together as (
                 * sum(case when index_terms.is_measurable then index_terms.n_unauthorised end)
                 / sum(index_terms.n_possible)
         end as value,
+        -- Also a term in which the child was not at school must be over before that can be known.
         max(case when index_terms.is_collected then index_terms.term_end end) as follow_up_end
     from windows
     inner join index_terms

@@ -96,12 +96,8 @@ final as (
         is_fully_observed,
         event_date,
         is_censored and is_fully_observed as is_censored,
-        {{ exposure_months('go_live_date', 'index_date', 'follow_up_months') }} as exposure_months,
-        coalesce(
-            go_live_date > index_date
-            and go_live_date < {{ add_months('index_date', 'follow_up_months') }},
-            false
-        ) as is_partly_exposed
+        {{ exposure_months('go_live_date', 'index_date', 'follow_up_months', 'window_end') }} as exposure_months,
+        coalesce(go_live_date > index_date and go_live_date < window_end, false) as is_partly_exposed
     from values_with_spans
 
 )

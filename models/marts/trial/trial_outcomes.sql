@@ -9,7 +9,23 @@ trial_outcomes as (
 
 final as (
 
-    select * from trial_outcomes
+    select
+        programme,
+        outcome,
+        index_event,
+        child_id,
+        sequence,
+        term,
+        la_code,
+        index_date,
+        window_end,
+        value,
+        is_fully_observed,
+        event_date,
+        is_censored,
+        exposure_months,
+        is_partly_exposed
+    from trial_outcomes
 
 )
 
