@@ -65,17 +65,19 @@ def _built(models: CompiledModels, rows: HistoryRows) -> tuple[Rows, Rows]:
 def _events_found(models: CompiledModels) -> Rows:
     found = models.query(
         "select programme, index_event, child_id, sequence, la_code, index_date, age_at_index, "
-        "is_treated_authority, is_treated, exposure_months from marts.index_events"
+        "is_treated_authority, is_treated, n_open_days, n_open_days_after_go_live, is_treated_by_share, "
+        "is_treated_by_days, exposure_months from marts.index_events"
     )
-    return _keyed(((*row[:4],), (*row[4:9], _rounded(row[9]))) for row in found)
+    return _keyed(((*row[:4],), (*row[4:13], _rounded(row[13]))) for row in found)
 
 
 def _outcomes_found(models: CompiledModels) -> Rows:
     found = models.query(
         "select programme, outcome, index_event, child_id, sequence, term, la_code, index_date, "
-        "is_fully_observed, is_censored, value, exposure_months from marts.trial_outcomes"
+        "window_end, is_fully_observed, is_censored, is_partly_exposed, value, exposure_months "
+        "from marts.trial_outcomes"
     )
-    return _keyed(((*row[:6],), (*row[6:10], _rounded(row[10]), _rounded(row[11]))) for row in found)
+    return _keyed(((*row[:6],), (*row[6:12], _rounded(row[12]), _rounded(row[13]))) for row in found)
 
 
 def _events_expected(expected: Twin) -> Rows:
@@ -88,6 +90,10 @@ def _events_expected(expected: Twin) -> Rows:
                 row.age_at_index,
                 row.is_treated_authority,
                 row.is_treated,
+                row.n_open_days,
+                row.n_open_days_after_go_live,
+                row.is_treated_by_share,
+                row.is_treated_by_days,
                 _rounded(row.exposure_months),
             ),
         )
@@ -102,8 +108,10 @@ def _outcomes_expected(expected: Twin) -> Rows:
             (
                 row.la_code,
                 row.index_date,
+                row.window_end,
                 row.is_fully_observed,
                 row.is_censored,
+                row.is_partly_exposed,
                 _rounded(row.value),
                 _rounded(row.exposure_months),
             ),

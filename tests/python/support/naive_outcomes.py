@@ -117,6 +117,7 @@ class Protocol:
     parameters: dict[str, float]
     terms: list[Term]
     bank_holidays: set[date]
+    treatment_thresholds: dict[tuple[str, str], float]
     made_on: dict[str, date]
 
     def index_events_of(self, programme: str) -> list[str]:
@@ -203,6 +204,10 @@ def read_protocol(seeds: Path) -> Protocol:
         {row["parameter"]: float(row["parameter_value"]) for row in rows("protocol", "parameters")},
         sorted(terms, key=lambda term: term.start),
         {date.fromisoformat(row["bank_holiday"]) for row in rows("reference", "bank_holidays")},
+        {
+            (row["programme"], row["variant"]): float(row["threshold"])
+            for row in rows("protocol", "treatment_variants")
+        },
         made_on,
     )
 
@@ -343,8 +348,11 @@ class Child:
 
 @dataclass(frozen=True)
 class Referral:
+    """A referral; ``until`` is its closure, or the last day it was observed where it is open."""
+
     referral_date: date
     closure_date: date | None
+    until: date
     is_nfa: bool
     is_closed_after_assessment: bool
 
@@ -390,7 +398,8 @@ def spells_of(child: Child, protocol: Protocol, landed: Landed) -> Spells:
         if closure is not None and closure < day:
             closure = day
         is_closed_after = referred.closure_reason in protocol.code_groups["closed_after_assessment"]
-        referrals.append(Referral(day, closure, bool(referred.is_nfa), is_closed_after))
+        until = closure or max(day, date(referred.return_year, 3, 31))
+        referrals.append(Referral(day, closure, until, bool(referred.is_nfa), is_closed_after))
         if referred.conference_date is not None:
             conferences.add(referred.conference_date)
     for enquiry in _latest(child.enquiries, lambda said: (said.referral_date, said.start)):
@@ -486,6 +495,10 @@ class IndexEvent:
     is_treated_authority: bool
     is_treated: bool
     exposure_months: float
+    n_open_days: int | None
+    n_open_days_after_go_live: int | None
+    is_treated_by_share: bool
+    is_treated_by_days: bool
 
 
 def age_in_months(birth_month: date, day: date) -> int:
@@ -550,18 +563,64 @@ def cohort_of(
     return cohort
 
 
-def exposure_months(site: Site | None, index_date: date, months: int) -> float:
-    """The months of follow-up times the share of its days on which the authority was live; the last day ends it."""
+def exposure_months(site: Site | None, index_date: date, months: int, last_day: date) -> float:
+    """The months of follow-up times the share of its days that are live and come before the last day that is followed."""
     if site is None:
         return 0.0
-    follow_up_end = add_months(index_date, months)
-    n_days = n_live = 0
+    n_live = 0
     day = index_date
-    while day < follow_up_end:
-        n_days += 1
+    while day < last_day:
         n_live += day >= site.go_live
         day += ONE_DAY
-    return months * n_live / n_days if n_days else 0.0
+    return months * n_live / (add_months(index_date, months) - index_date).days
+
+
+def open_days(programme: Programme, referrals: list[Referral]) -> set[date]:
+    """Days of the trial period on which any of the child's referrals was open, each once."""
+    covered = days_covered([(referral.referral_date, referral.until) for referral in referrals])
+    return {day for day in covered if programme.trial_start <= day <= programme.trial_end}
+
+
+def index_event_of(
+    programme: Programme,
+    kind: str,
+    child: Child,
+    sequence: int,
+    event: Event,
+    spells: Spells,
+    protocol: Protocol,
+) -> IndexEvent:
+    """The row of an event in the cohort, with every definition of treatment."""
+    assert child.birth_month is not None
+    site = protocol.sites.get((programme.name, child.la_code))
+    day = event.index_date
+    months = protocol.months_followed(programme.name, kind)
+    is_treated = site is not None and day >= site.go_live
+    n_open = n_open_live = None
+    is_by_share = is_by_days = False
+    if site is not None:
+        opened = open_days(programme, spells.referrals)
+        n_open = len(opened)
+        n_open_live = sum(open_day >= site.go_live for open_day in opened)
+        share = protocol.treatment_thresholds[programme.name, "share_of_open_days"]
+        is_by_share = n_open_live >= share * n_open if n_open else is_treated
+        is_by_days = n_open_live >= protocol.treatment_thresholds[programme.name, "open_days"]
+    return IndexEvent(
+        programme.name,
+        kind,
+        child.child_id,
+        sequence,
+        child.la_code,
+        day,
+        completed_years(child.birth_month, day),
+        site is not None,
+        is_treated,
+        exposure_months(site, day, months, add_months(day, months)),
+        n_open,
+        n_open_live,
+        is_by_share,
+        is_by_days,
+    )
 
 
 # -- outcomes ------------------------------------------------------------------------------------------------
@@ -579,10 +638,12 @@ class TrialOutcome:
     term: int
     la_code: str
     index_date: date
+    window_end: date
     value: float | None
     is_fully_observed: bool
     is_censored: bool
     exposure_months: float
+    is_partly_exposed: bool
 
 
 @dataclass(frozen=True)
@@ -592,6 +653,7 @@ class Measured:
     term: int
     value: float | None
     is_observed: bool
+    last_day: date
     is_censored: bool = False
 
 
@@ -642,25 +704,10 @@ def twin(
     for child in children:
         spells = spells_of(child, protocol, landed)
         for programme in protocol.programmes.values():
-            site = protocol.sites.get((programme.name, child.la_code))
             for kind in protocol.index_events_of(programme.name):
                 for sequence, event in cohort_of(programme, kind, child, spells, protocol):
-                    assert child.birth_month is not None
                     index_events.append(
-                        IndexEvent(
-                            programme.name,
-                            kind,
-                            child.child_id,
-                            sequence,
-                            child.la_code,
-                            event.index_date,
-                            completed_years(child.birth_month, event.index_date),
-                            site is not None,
-                            site is not None and event.index_date >= site.go_live,
-                            exposure_months(
-                                site, event.index_date, protocol.months_followed(programme.name, kind)
-                            ),
-                        )
+                        index_event_of(programme, kind, child, sequence, event, spells, protocol)
                     )
                     for outcome in protocol.outcomes:
                         if (outcome.programme, outcome.index_event) != (programme.name, kind):
@@ -717,8 +764,7 @@ def _rows_of(
             return []
         value, is_censored = measured
         is_observed = span is not None and span[0] <= first_clear_day and follow_up_end <= span[1]
-        found = [Measured(0, value, is_observed, is_censored)]
-    exposed = exposure_months(site, day, outcome.follow_up_months)
+        found = [Measured(0, value, is_observed, follow_up_end, is_censored)]
     return [
         (
             TrialOutcome(
@@ -730,10 +776,12 @@ def _rows_of(
                 measured.term,
                 child.la_code,
                 day,
+                measured.last_day,
                 measured.value if measured.is_observed else None,
                 measured.is_observed,
                 measured.is_censored and measured.is_observed,
-                exposed,
+                exposure_months(site, day, outcome.follow_up_months, measured.last_day),
+                site is not None and day < site.go_live < measured.last_day,
             ),
             measured.value,
         )
@@ -931,7 +979,7 @@ def _absence(
         if term.is_collected and not is_observed:
             is_all_observed = False
         if not is_measurable:
-            found.append(Measured(number, None, False))
+            found.append(Measured(number, None, False, term.end))
             continue
         possible = unauthorised = 0
         for pupil_id in sorted(set(child.pupil_ids)):
@@ -941,14 +989,15 @@ def _absence(
                     possible += n_possible or 0
                     unauthorised += n_unauthorised or 0
         if possible > 0:
-            found.append(Measured(number, 100 * unauthorised / possible, is_observed))
+            found.append(Measured(number, 100 * unauthorised / possible, is_observed, term.end))
             possible_of_all += possible
             unauthorised_of_all += unauthorised
     if possible_of_all == 0:
         return []
     if outcome.measure == "term_absence":
         return found
-    return [Measured(0, 100 * unauthorised_of_all / possible_of_all, is_all_observed)]
+    last_day = max(term.end for term in terms if term.is_collected)
+    return [Measured(0, 100 * unauthorised_of_all / possible_of_all, is_all_observed, last_day)]
 
 
 def _duration_fence(
