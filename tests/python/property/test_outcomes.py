@@ -187,15 +187,19 @@ def test_the_sample_holds_every_value_and_every_state_of_every_outcome(
 
 
 def test_the_fence_leaves_out_some_durations_and_keeps_most(batches: list[Batch], protocol: Protocol) -> None:
-    names = {
-        outcome.variant_of or outcome.name: outcome for outcome in protocol.outcomes if outcome.is_trimmed
-    }
+    trimmed = {(outcome.programme, outcome.name) for outcome in protocol.outcomes if outcome.is_trimmed}
+    untrimmed = [
+        outcome for outcome in protocol.outcomes if (outcome.programme, outcome.variant_of) in trimmed
+    ]
+    assert untrimmed
     for batch in batches:
-        counts = Counter(row.outcome for row in batch.expected.outcomes if row.value is not None)
-        for outcome in protocol.outcomes:
-            if outcome.variant_of in names:
-                kept, all_of_them = counts[outcome.variant_of], counts[outcome.name]
-                assert all_of_them / 2 < kept < all_of_them
+        counts = Counter(
+            (row.programme, row.outcome) for row in batch.expected.outcomes if row.value is not None
+        )
+        for outcome in untrimmed:
+            kept = counts[outcome.programme, outcome.variant_of or ""]
+            in_all = counts[outcome.programme, outcome.name]
+            assert in_all / 2 < kept < in_all
 
 
 def test_events_lie_on_both_sides_of_every_edge(batches: list[Batch], protocol: Protocol) -> None:

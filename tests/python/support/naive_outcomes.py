@@ -29,7 +29,7 @@ add_months = cache(reference_spells.add_months)
 completed_years = cache(reference_spells.completed_years)
 
 ONE_DAY = timedelta(days=1)
-# Children further from birth than this have no age (reference: seeds/protocol/parameters.csv).
+# Names in the seed of parameters.
 AGE_MONTHS_MIN = "referral_age_months_min"
 FENCE_MULTIPLE = "duration_fence_iqr_multiple"
 ABSENCE_COLLECTION = "school_absence"
@@ -201,7 +201,11 @@ def read_protocol(seeds: Path) -> Protocol:
         modules,
         code_groups,
         codes_used,
-        {row["parameter"]: float(row["parameter_value"]) for row in rows("protocol", "parameters")},
+        {
+            row["parameter"]: float(row["parameter_value"])
+            for row in rows("protocol", "parameters")
+            if row["programme"] == "*"
+        },
         sorted(terms, key=lambda term: term.start),
         {date.fromisoformat(row["bank_holiday"]) for row in rows("reference", "bank_holidays")},
         {
