@@ -61,7 +61,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An outcome to evaluate; ``window_months`` is its follow-up after the index date."""
+    """An outcome to evaluate; ``window_months`` is its whole follow-up after the index date."""
 
     outcome: str
     outcome_label: str
@@ -266,8 +266,17 @@ class _ProgrammeReader:
             data_span_end=row.date("data_span_end"),
             trial_start=row.date("trial_start"),
             trial_end=row.date("trial_end"),
-            primary_outcome=row.text("primary_outcome"),
+            primary_outcome=self._primary_outcome(row),
         )
+
+    def _primary_outcome(self, row: _Cells) -> str:
+        primary = row.text_or_none("primary_outcome")
+        if primary is None:
+            raise SeedError(
+                f"protocol.programmes: {self._programme} has no primary outcome, and matching and estimation cover "
+                "primary outcomes only so far. Its outcomes are in marts.trial_outcomes and marts.la_quarter_outcomes."
+            )
+        return primary
 
     def sites(self) -> tuple[Site, ...]:
         sites = [
@@ -297,6 +306,8 @@ class _ProgrammeReader:
         )
 
     def outcomes(self) -> tuple[Outcome, ...]:
+        """The primary outcome: the others are in the marts, but the estimators that suit them are not here yet."""
+        primary = self.programme_row().primary_outcome
         outcomes = [
             Outcome(
                 outcome=row.text("outcome"),
@@ -305,23 +316,19 @@ class _ProgrammeReader:
                 kind=row.text("kind"),
                 direction=row.text("direction"),
                 index_event=row.text("index_event"),
-                window_months=int(row.number("window_months")),
+                window_months=int(row.number("follow_up_months")),
                 is_registered=row.flag("is_registered"),
             )
             for row in self._rows("outcomes")
-            if row.text("status") == "evaluated"
+            if row.text("status") == "evaluated" and row.text("outcome") == primary
         ]
         if not outcomes:
-            raise SeedError(f"protocol.outcomes: {self._programme} has no outcome with status 'evaluated'.")
-        _refuse_repeats("outcomes", [row.outcome for row in outcomes])
-        primary = self.programme_row().primary_outcome
-        if primary not in {row.outcome for row in outcomes}:
             raise SeedError(
                 f"protocol.programmes: primary_outcome {primary!r} of {self._programme} "
                 "is no row of protocol.outcomes with status 'evaluated'."
             )
-        # The primary outcome first: its estimate is the programme's headline.
-        return tuple(sorted(outcomes, key=lambda row: (row.outcome != primary, row.outcome)))
+        _refuse_repeats("outcomes", [row.outcome for row in outcomes])
+        return tuple(outcomes)
 
     def specification(self) -> Specification:
         rows = [row for row in self._rows("specifications") if row.flag("is_headline")]

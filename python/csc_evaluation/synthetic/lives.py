@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from csc_evaluation.errors import CscError
 from csc_evaluation.project import read_seed_file
 from csc_evaluation.synthetic import calendar
 from csc_evaluation.synthetic.authorities import ETHNICITIES, AuthorityGroup, programme_sites
@@ -139,6 +140,11 @@ class Trial:
         programmes = read_seed_file("protocol/programmes").set_index("programme")
         row = programmes.loc[programme]
         outcomes = read_seed_file("protocol/outcomes")
+        if not isinstance(row["primary_outcome"], str):
+            raise CscError(
+                f"seeds/protocol/programmes.csv: {programme} has no primary outcome; the known effect of a synthetic "
+                "England is one on a primary outcome."
+            )
         window = outcomes[
             (outcomes["programme"] == programme) & (outcomes["outcome"] == row["primary_outcome"])
         ]["window_months"].iloc[0]
