@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import sqlglot
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from csc_evaluation import warehouse
+from csc_evaluation.project import project_dir
 from support.dbt_project import copy_project, dbt
 from support.raw_rows import RawRows
 
@@ -277,6 +279,15 @@ def test_plan_survival_is_the_estimate_of_kaplan_and_meier(built: Path, compiled
         assert at_ends[month][0] == n_at_risk
         assert at_ends[month][1] == pytest.approx(share, abs=1e-12)
     assert at_ends[5] == (4, at_ends[3][1])
+
+
+def test_every_question_of_the_analysts_session_runs(built: Path):
+    script = project_dir() / "docs" / "make_analysts_session.py"
+    namespace = runpy.run_path(str(script), run_name="session")
+    with warehouse.readable(built) as connection:
+        found = namespace["answers"](namespace["PAGE"].read_text(), connection)
+    assert sum(bool(answer.rows) for answer in found) >= 10
+    assert all(answer.rows or answer.lacking for answer in found)
 
 
 def test_the_data_dictionary_is_made_offline_and_has_every_mart(
