@@ -31,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -140,7 +141,7 @@ def _resident_bytes(pid: int) -> int:
     return total
 
 
-def database_settings() -> dict[str, str]:
+def database_settings() -> dict[str, Any]:
     """The database's settings as ``profiles.yml`` gives them to dbt."""
     import jinja2
     import yaml
@@ -318,7 +319,7 @@ def show(measured: Measured) -> None:
         label = f"{node.kind} {node.name}"
         print(f"  {label[:64]:<64}{node.seconds:>9.2f}{node.seconds / build.seconds:>8.1%}")
     for node in nodes:
-        if node.status not in ("success", "pass"):
+        if node.status not in ("success", "pass", "no-op"):
             print(f"  {node.status}: {node.kind} {node.name} ({node.rows_failed} rows)")
 
 

@@ -31,7 +31,10 @@ MAKES_NO_SQL = {
 LISTS: dict[str, list[Any]] = {
     "columns": ["la_code", "child_id"],
     "schemas": ["marts", "results"],
-    "results": [SimpleNamespace(status="success"), SimpleNamespace(status="fail")],
+    "results": [
+        SimpleNamespace(status=status, node=SimpleNamespace(resource_type="model"))
+        for status in ("success", "fail")
+    ],
     "checks": [("first_check", "n_records", "n_failed"), ("second_check", "n_records", "n_failed")],
 }
 """Parameters that are no piece of SQL. Any other is given its own name as a column."""
