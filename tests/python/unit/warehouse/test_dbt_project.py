@@ -51,6 +51,8 @@ LINES_MAX = 150
 NUMBERS_THAT_ARE_NO_CHOICE = {
     "0": "none, the first, unknown",
     "0.0": "none, as a share or a mean",
+    "0.25": "the first quartile",
+    "0.75": "the third quartile",
     "1": "one, the next, the whole",
     "1.0": "the whole, as a share",
     "3": "months in a quarter",

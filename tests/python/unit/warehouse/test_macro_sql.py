@@ -83,7 +83,9 @@ def _sql_of(name: str, engine: str) -> str:
     made = re.sub(r"\n\s*\n", "\n", dedent(made).strip("\n")).strip()
     if re.match(r"(select|with|insert|update)\b", made):
         return f"{made}\n"
-    return f"select {made} as answer\nfrom some_table\n"
+    # A macro may make several columns and name them itself.
+    named = made if re.search(r"\bas \w+$", made) else f"{made} as answer"
+    return f"select {named}\nfrom some_table\n"
 
 
 def _engines_of(name: str) -> list[str]:
