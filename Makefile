@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study bench clean
+.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study docs bench bench-landing bench-build clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,10 +40,11 @@ lint: install-dev ## ruff
 types: install-dev ## mypy on the package
 	$(BIN)/mypy
 
-sql-lint: install-dev ## sqlfluff on models, analyses and data tests, on an empty warehouse of its own
+sql-lint: install-dev ## sqlfluff on models, analyses, data tests and what macros make, on an empty warehouse of its own
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; export CSC_WAREHOUSE="$$folder/lint.duckdb"; \
 	  $(BIN)/python -m csc_evaluation.warehouse "$$CSC_WAREHOUSE" && \
 	  $(BIN)/sqlfluff lint --processes 1 models analysis tests/dbt
+	$(BIN)/python -m pytest --quiet tests/python/unit/warehouse/test_macro_sql.py
 
 warehouse-tests: install-dev ## dbt build with all its tests on a small synthetic England
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; export CSC_WAREHOUSE="$$folder/small.duckdb"; set -e; \
@@ -56,8 +57,27 @@ python-tests: install-dev ## pytest
 study: install-dev ## the coverage study: the demonstration over 20 seeds (slow)
 	$(BIN)/python benchmarks/coverage_study.py --seeds 20
 
-bench: install-dev ## benchmarks; figures go to benchmarks/README.md
+# A warehouse of landed returns is documented where CSC_WAREHOUSE names one; else the marts are made empty.
+docs: install-dev ## the data dictionary as one page that needs no network: target/data_dictionary.html
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; set -e; \
+	  export DBT_TARGET_PATH="$$folder/target" DBT_LOG_PATH="$$folder/logs"; \
+	  if [ -z "$$CSC_WAREHOUSE" ]; then \
+	    export CSC_WAREHOUSE="$$folder/dictionary.duckdb"; \
+	    $(BIN)/python -m csc_evaluation.warehouse "$$CSC_WAREHOUSE"; \
+	    $(BIN)/dbt --quiet build --exclude-resource-type test unit_test; \
+	  fi; \
+	  $(BIN)/dbt docs generate --static; \
+	  mkdir -p target; cp "$$folder/target/static_index.html" target/data_dictionary.html
+	@echo "target/data_dictionary.html"
+
+bench: bench-landing bench-build ## all benchmarks; figures go to benchmarks/README.md
+
+bench-landing: install-dev ## landing against the bare parser
 	$(BIN)/python benchmarks/landing.py
+
+BENCH_SCALES ?= 0.25 1.0
+bench-build: install-dev ## dbt build against the floor, at a quarter of England and at all of it (slow)
+	$(BIN)/python benchmarks/build.py --scale $(BENCH_SCALES)
 
 clean: ## remove what the targets made, except .venv
 	rm -rf demo target logs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

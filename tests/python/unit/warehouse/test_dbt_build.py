@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 import sqlglot
+from statsmodels.duration.survfunc import SurvfuncRight
 
 from csc_evaluation import warehouse
+from csc_evaluation.project import project_dir
 from support.dbt_project import copy_project, dbt
 from support.raw_rows import RawRows
 
@@ -64,7 +68,7 @@ def built(scratch: Path) -> Path:
     rows = RawRows()
     for year in range(2018, 2025):
         into = rows.cin_return("335", year)
-        rows.ssda903_return("335", year)
+        care = rows.ssda903_return("335", year)
         if year == 2018:
             child_no = rows.child(
                 into, "c", birth_month=date(2012, 5, 1), gender_code="2", ethnicity_code="WBRI"
@@ -72,7 +76,9 @@ def built(scratch: Path) -> Path:
             rows.referral(into, child_no, "c", date(2017, 5, 1), closure_date=date(2017, 4, 1))
         if year == 2024:
             child_no = rows.child(into, "d", birth_month=date(2008, 1, 1))
-            rows.referral(into, child_no, "d", date(2024, 2, 1))
+            referral_no = rows.referral(into, child_no, "d", date(2024, 2, 1))
+            rows.cp_plan(into, child_no, referral_no, "d", date(2024, 2, 10))
+            rows.episode(care, "d", date(2024, 2, 15), reason_new_episode="S", placement="U1")
     rows.write(path)
     done = dbt("build", warehouse=path, scratch=scratch)
     assert done.returncode == 0, done.stdout
@@ -209,24 +215,116 @@ def test_a_killed_build_stays_recorded_as_failed(built: Path, tmp_path: Path):
     assert build_rows(path)[-1] == ("build", "failed", False)
 
 
-def test_every_compiled_model_reads_as_spark_sql_and_every_analysis_runs(built: Path, scratch: Path):
+@pytest.fixture(scope="module")
+def compiled(built: Path, scratch: Path) -> list[dict[str, Any]]:
+    """Models and analyses as compiled on the built warehouse."""
     done = dbt("compile", warehouse=built, scratch=scratch)
     assert done.returncode == 0, done.stdout
     nodes = json.loads((scratch / "target" / "manifest.json").read_text())["nodes"].values()
-    compiled = {
-        node["name"]: node["compiled_code"]
-        for node in nodes
-        if node["resource_type"] in ("model", "analysis")
-    }
+    return [node for node in nodes if node["resource_type"] in ("model", "analysis")]
+
+
+def test_every_compiled_model_reads_as_spark_sql_and_every_analysis_runs(
+    built: Path, compiled: list[dict[str, Any]]
+):
     assert len(compiled) > 60
-    for name, sql in compiled.items():
-        assert sqlglot.parse_one(sql, read="spark") is not None, name
-    analyses = [node for node in nodes if node["resource_type"] == "analysis"]
+    for node in compiled:
+        assert sqlglot.parse_one(node["compiled_code"], read="spark") is not None, node["name"]
+    analyses = [node for node in compiled if node["resource_type"] == "analysis"]
     assert {node["name"] for node in analyses} == {
+        "care_entry_after_referral",
         "journey_of_a_child",
+        "placement_moves_in_care",
+        "plan_survival",
+        "pre_trends_of_a_pair",
         "referral_flow_by_source",
         "rereferral_curves",
+        "which_authorities_to_doubt",
     }
     with duckdb.connect(str(built), read_only=True) as connection:
         found = {node["name"]: connection.execute(node["compiled_code"]).fetchall() for node in analyses}
-    assert all(found.values())
+    assert all(found.values()), [name for name, rows in found.items() if not rows]
+
+
+def test_an_analysis_reads_marts_and_seeds_alone(compiled: list[dict[str, Any]]):
+    for node in compiled:
+        if node["resource_type"] == "analysis":
+            parents = node["depends_on"]["nodes"]
+            models = {parent for parent in parents if parent.startswith("model.")}
+            marts = {other["unique_id"] for other in compiled if other["schema"] == "marts"}
+            assert models <= marts, node["name"]
+            assert all(parent.startswith("seed.") for parent in set(parents) - models), node["name"]
+
+
+def test_plan_survival_is_the_estimate_of_kaplan_and_meier(built: Path, compiled: list[dict[str, Any]]):
+    # Months a plan ran and whether its end was seen; ends and open plans share months, and the last plans end together.
+    plans = [
+        (0, True),
+        (2, True),
+        (2, False),
+        (3, True),
+        (3, True),
+        (5, False),
+        (7, True),
+        (9, True),
+        (9, True),
+    ]
+    started = date(2019, 5, 31)
+    sql = next(node["compiled_code"] for node in compiled if node["name"] == "plan_survival")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach ':memory:' as {built.stem}")
+        connection.execute(f"create schema {built.stem}.marts")
+        connection.execute(
+            f"create table {built.stem}.marts.cp_plan_spells (la_code varchar, plan_start date, observed_until date, "
+            "is_open_at_data_end boolean, first_return_year integer)"
+        )
+        for months, is_ended in plans:
+            connection.execute(
+                f"insert into {built.stem}.marts.cp_plan_spells "
+                "select '335', ?::date, ?::date + to_months(?), ?, 2020",
+                [started, started, months, not is_ended],
+            )
+        # A plan that began before the first return is not at risk from its start, and is left out.
+        connection.execute(
+            f"insert into {built.stem}.marts.cp_plan_spells values ('335', '2018-01-01', '2020-01-01', false, 2020)"
+        )
+        found = connection.execute(
+            f"select months_run, n_at_risk, share_still_running from ({sql})"
+        ).fetchall()
+    published = SurvfuncRight(*map(list, zip(*plans, strict=True)))
+    at_ends = {month: (n, share) for month, n, share in found}
+    expected = zip(published.surv_times, published.n_risk, published.surv_prob, strict=True)
+    for month, n_at_risk, share in expected:
+        assert at_ends[month][0] == n_at_risk
+        assert at_ends[month][1] == pytest.approx(share, abs=1e-12)
+    assert at_ends[5] == (4, at_ends[3][1])
+
+
+def test_every_question_of_the_analysts_session_runs(built: Path):
+    script = project_dir() / "docs" / "make_analysts_session.py"
+    namespace = runpy.run_path(str(script), run_name="session")
+    with warehouse.readable(built) as connection:
+        found = namespace["answers"](namespace["PAGE"].read_text(), connection)
+    assert sum(bool(answer.rows) for answer in found) >= 10
+    assert all(answer.rows or answer.lacking for answer in found)
+
+
+def test_the_data_dictionary_is_made_offline_and_has_every_mart(
+    built: Path, scratch: Path, compiled: list[dict[str, Any]]
+):
+    done = dbt("docs", "generate", "--static", "--no-compile", warehouse=built, scratch=scratch)
+    assert done.returncode == 0, done.stdout
+    catalog = json.loads((scratch / "target" / "catalog.json").read_text())["nodes"]
+    marts = [node for node in compiled if node["schema"] == "marts"]
+    assert len(marts) >= len(CONTRACT)
+    for mart in marts:
+        assert mart["config"]["contract"]["enforced"], mart["name"]
+        assert set(catalog[mart["unique_id"]]["columns"]) == set(mart["columns"]), mart["name"]
+        for column in mart["columns"].values():
+            assert column["description"], f"{mart['name']}.{column['name']}"
+            assert column["data_type"], f"{mart['name']}.{column['name']}"
+    page = (scratch / "target" / "static_index.html").read_text()
+    assert all(json.dumps(mart["description"]) in page for mart in marts)
+    # One file: nothing is fetched when it is opened, and the page's own counting of visits is off.
+    assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)=[\"']?(https?:)?//", page)
+    assert '"send_anonymous_usage_stats": false' in page

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import yaml
 
 from csc_evaluation import schema
+from csc_evaluation.estimation.results import MARTS_READ
 from csc_evaluation.project import project_dir
 
 PROJECT = project_dir()
@@ -44,12 +47,81 @@ BANNED = {
     r"\bcount\s*\(\s*distinct\b": "min(x) = max(x), or two steps of group by: it dominates a build",
 }
 
+LINES_MAX = 150
+NUMBERS_THAT_ARE_NO_CHOICE = {
+    "0": "none, the first, unknown",
+    "0.0": "none, as a share or a mean",
+    "0.25": "the first quartile",
+    "0.75": "the third quartile",
+    "1": "one, the next, the whole",
+    "1.0": "the whole, as a share",
+    "3": "months in a quarter",
+    "3.0": "months in a quarter, divided by",
+    "12": "months in a year",
+    "12.0": "months in a year, divided by",
+    "100": "percent",
+    "100.0": "percent",
+}
+"""Numbers that mathematics or the calendar settles. Any other belongs in a seed, with its source."""
+
+READERS_OF_MARTS = {
+    "authority_matching": ("matching/authorities.py",),
+    "child_matching": ("matching/cem.py",),
+    "estimation": ("estimation/",),
+    "report": ("report/",),
+}
+"""Exposures that are code of the package, and where that code lies."""
+PACKAGE = PROJECT / "python" / "csc_evaluation"
+
 
 def code_of(path: Path) -> str:
     """The SQL of a file without its comments, its macros and quoted words."""
     text = re.sub(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}", " ", path.read_text(), flags=re.DOTALL)
     text = re.sub(r"--[^\n]*", " ", text)
     return re.sub(r"'[^'\n]*'", "''", text).lower()
+
+
+def numbers_in(text: str) -> set[str]:
+    """Numbers written in a model's SQL, and in the SQL that its Jinja hands to macros."""
+    text = re.sub(r"\{#.*?#\}", " ", text, flags=re.DOTALL)
+    text = re.sub(r"--[^\n]*", " ", text)
+    text = re.sub(r"\b(?:decimal|numeric)\s*\([^)]*\)", " ", text, flags=re.IGNORECASE)
+    jinja = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", flags=re.DOTALL)
+    # Words quoted in SQL are codes; an interval in quotes is a number, and what Jinja quotes is SQL.
+    plain = re.sub(r"(?<!interval )'[^'\n]*'", "''", jinja.sub(" ", text), flags=re.IGNORECASE)
+    return set(re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", plain + " ".join(jinja.findall(text))))
+
+
+def marts_read_by_package() -> dict[str, set[str]]:
+    """File below the package -> the marts it reads, from its calls of ``table`` and ``records``."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            words = [argument.value if isinstance(argument, ast.Constant) else None for argument in call.args]
+            layers = [word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)]
+            if call.func.attr == "table" and "marts" in layers:
+                # A name that is no literal is estimation's loop over all that it reads.
+                names = {words[0]} if words[0] else set(MARTS_READ)
+            elif call.func.attr in ("table", "records") and "marts" in words:
+                names = {words[words.index("marts") + 1]}
+            else:
+                continue
+            found[path.relative_to(PACKAGE).as_posix()] |= names
+    return dict(found)
+
+
+def exposures() -> dict[str, dict]:
+    return {
+        exposure["name"]: exposure
+        for path in (PROJECT / "models").rglob("*.yml")
+        for exposure in yaml.safe_load(path.read_text()).get("exposures", [])
+    }
+
+
+def marts_of(exposure: dict) -> set[str]:
+    return {re.fullmatch(r"ref\('(\w+)'\)", parent)[1] for parent in exposure["depends_on"]}
 
 
 def seed_properties() -> dict[str, dict]:
@@ -134,6 +206,76 @@ def test_no_model_lacks_a_description():
     properties = model_properties()
     assert {path.stem for path in MODELS} == set(properties)
     assert all(model["description"] for model in properties.values())
+
+
+@pytest.mark.parametrize("path", LAYERED, ids=lambda path: path.stem)
+def test_a_model_is_short_enough_to_be_read_at_once(path: Path):
+    n_lines = len(path.read_text().splitlines())
+    assert n_lines <= LINES_MAX
+
+
+@pytest.mark.parametrize("path", LAYERED, ids=lambda path: path.stem)
+def test_no_number_of_the_protocol_is_in_sql(path: Path):
+    chosen = numbers_in(path.read_text()) - set(NUMBERS_THAT_ARE_NO_CHOICE)
+    assert not chosen, f"{path.name}: {sorted(chosen)} belong in a seed"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from t where months <= 18",
+        "select {{ add_months('index_date', '18') }} from t",
+        "select {{ add_months('index_date', '2 * months') }} from t",
+        "select d + interval '18 months' from t",
+        "select share > 0.05 from t",
+        "{% if var('months', 18) %}select 1{% endif %}",
+    ],
+)
+def test_the_check_for_numbers_sees_them(sql: str):
+    assert numbers_in(sql) - set(NUMBERS_THAT_ARE_NO_CHOICE)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select cast(x as decimal(28, 9)) as x18 from t -- after 18 months",
+        "select {{ completed_years('birth_month', 'd') }} from t2 where code = '18' and not is_in_18m",
+    ],
+)
+def test_the_check_for_numbers_passes_types_names_codes_and_comments(sql: str):
+    assert not numbers_in(sql)
+
+
+def test_every_mart_is_under_an_enforced_contract():
+    settings = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["models"]["csc_evaluation"]
+    assert settings["marts"]["+contract"] == {"enforced": True}
+    own = {path.stem for path in MARTS if "contract" in model_properties()[path.stem].get("config", {})}
+    assert not own | {path.stem for path in MARTS if re.search(r"config\s*\(", path.read_text())}
+
+
+def test_an_exposure_says_who_what_and_reads_marts():
+    marts = {path.stem for path in MARTS}
+    for name, exposure in exposures().items():
+        words = [exposure[key] for key in ("label", "type", "description", "maturity")]
+        assert all(word.strip() for word in [*words, exposure["owner"]["name"], exposure["owner"]["email"]])
+        assert marts_of(exposure), name
+        assert marts_of(exposure) <= marts, name
+
+
+def test_an_exposure_lists_the_marts_that_its_code_reads():
+    read = {
+        name: set().union(
+            *(marts for file, marts in marts_read_by_package().items() if file.startswith(places))
+        )
+        for name, places in READERS_OF_MARTS.items()
+    }
+    assert read == {name: marts_of(exposures()[name]) for name in READERS_OF_MARTS}
+
+
+def test_all_code_that_reads_marts_is_in_an_exposure():
+    places = tuple(place for files in READERS_OF_MARTS.values() for place in files)
+    elsewhere = {file for file in marts_read_by_package() if not file.startswith(places)}
+    assert not elsewhere, f"give {elsewhere} an exposure in models/exposures.yml and in READERS_OF_MARTS"
 
 
 @pytest.mark.parametrize("path", SQL_FILES, ids=lambda path: path.stem)
