@@ -6,6 +6,8 @@
     ref('coarsening'),
     ref('code_groups'),
     ref('column_mappings'),
+    ref('data_quality_checks'),
+    ref('data_quality_landing_rules'),
     ref('ethnic_groups'),
     ref('exclusions'),
     ref('gender_codes'),
