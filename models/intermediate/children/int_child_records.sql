@@ -1,6 +1,6 @@
 -- One row per record that describes a child: a Child element of a Children in Need return, a header or asylum record of
--- an SSDA903 return, or that it has episodes, missing episodes or a care leaver's record in one. The material from which
--- a child's characteristics are reconciled (definitions, section 3).
+-- an SSDA903 return, or that it has episodes, missing episodes or a care leaver's record in one. The material from
+-- which a child's characteristics are reconciled (definitions, section 3).
 
 {{ config(materialized='view') }}
 

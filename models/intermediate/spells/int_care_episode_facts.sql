@@ -11,6 +11,12 @@ records as (
 
 ),
 
+days as (
+
+    select * from {{ ref('int_care_episode_days') }}
+
+),
+
 short_break_codes as (
 
     select * from {{ ref('code_groups') }}
@@ -18,28 +24,27 @@ short_break_codes as (
 
 ),
 
-records_ranked as (
-
-    select
-        *,
-        rank() over (partition by la_code, child_id, episode_start order by return_year desc) as recency,
-        min(return_year) over (partition by la_code, child_id, episode_start) as first_return_year
-    from records
-
-),
-
 latest_records as (
 
     select
-        *,
+        records.*,
+        days.is_end_conflicting,
+        days.n_returns,
+        days.first_return_year,
         row_number() over (
             partition by
-                la_code, child_id, episode_start, episode_end, reason_new_episode, reason_episode_ceased, legal_status,
-                placement, need_code
-            order by record_no, return_id
+                records.la_code, records.child_id, records.episode_start, records.episode_end,
+                records.reason_new_episode, records.reason_episode_ceased, records.legal_status, records.placement,
+                records.need_code
+            order by records.record_no, records.return_id
         ) as copy_no
-    from records_ranked
-    where recency = 1
+    from records
+    inner join days
+        on
+            records.la_code = days.la_code
+            and records.child_id = days.child_id
+            and records.episode_start = days.episode_start
+            and records.return_year = days.last_return_year
 
 ),
 
@@ -108,6 +113,8 @@ final as (
         distinct_records.placement,
         distinct_records.placement_provider,
         distinct_records.is_short_break,
+        distinct_records.is_end_conflicting,
+        distinct_records.n_returns,
         distinct_records.first_return_year,
         distinct_records.return_year as last_return_year,
         days_withdrawn.withdrawn_by_return_year

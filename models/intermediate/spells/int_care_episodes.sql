@@ -1,160 +1,53 @@
--- One row per episode of care that no later return withdraws, with the number of the series it belongs to: a period
--- of being looked after, or a series of short breaks, which are counted apart. A series goes from reason-new-episode S
--- to a reason-ceased other than X1, and a gap over the allowed days also starts a new one. An episode without an end,
--- or with one after the next one's start, ends where the next one starts, and is flagged (definitions, section 3). A
--- gap is counted from the latest end that any earlier episode states, so that an overlap is none. What happens on one
--- day cannot start two series.
+-- One row per episode of care that no later return withdraws, with the number of the period or series it belongs to,
+-- its end, and whether it starts a placement that counts (definitions, section 3).
 
 with
 episodes as (
 
-    select * from {{ ref('int_care_episode_facts') }}
-    where withdrawn_by_return_year is null
+    select * from {{ ref('int_care_episodes_in_series') }}
 
 ),
 
-starting_codes as (
+placement_moves as (
 
-    select * from {{ ref('code_groups') }}
-    where code_group = 'starts_care_period'
-
-),
-
-continuing_codes as (
-
-    select * from {{ ref('code_groups') }}
-    where code_group = 'continues_care_period'
-
-),
-
-gap_rule as (
-
-    select parameter_value as care_gap_days_max
-    from {{ ref('parameters') }}
-    where programme = '*' and parameter = 'care_gap_days_max'
-
-),
-
-episodes_with_codes as (
-
-    select
-        episodes.*,
-        starting_codes.code is not null as is_start_code,
-        coalesce(episodes.reason_episode_ceased is not null and continuing_codes.code is null, false) as is_end_code
-    from episodes
-    left join starting_codes on episodes.reason_new_episode = starting_codes.code
-    left join continuing_codes on episodes.reason_episode_ceased = continuing_codes.code
-
-),
-
-episodes_with_next as (
-
-    select
-        *,
-        lead(episode_start) over (
-            partition by la_code, child_id, is_short_break
-            order by episode_start, place_in_day
-        ) as next_episode_start
-    from episodes_with_codes
-
-),
-
-episodes_cut as (
-
-    select
-        *,
-        coalesce(episode_end, next_episode_start) as stated_until,
-        case
-            when episode_end is null or episode_end > next_episode_start then coalesce(next_episode_start, episode_end)
-            else episode_end
-        end as episode_until
-    from episodes_with_next
-
-),
-
-episodes_with_previous as (
-
-    select
-        *,
-        max(stated_until) over (
-            partition by la_code, child_id, is_short_break
-            order by episode_start, place_in_day
-            rows between unbounded preceding and 1 preceding
-        ) as latest_earlier_end,
-        lag(is_end_code) over (
-            partition by la_code, child_id, is_short_break
-            order by episode_start, place_in_day
-        ) as is_previous_end_code
-    from episodes_cut
-
-),
-
-episodes_that_start_series as (
-
-    select
-        episodes_with_previous.*,
-        case
-            when episodes_with_previous.latest_earlier_end is null then 1
-            when episodes_with_previous.is_start_code then 1
-            when episodes_with_previous.is_previous_end_code then 1
-            when
-                {{ days_between(
-                    'episodes_with_previous.latest_earlier_end', 'episodes_with_previous.episode_start'
-                ) }} > gap_rule.care_gap_days_max
-                then 1
-            else 0
-        end as is_start
-    from episodes_with_previous
-    cross join gap_rule
-
-),
-
-days_that_start_series as (
-
-    select
-        *,
-        case
-            when
-                place_in_day = min(place_in_day) over (
-                    partition by la_code, child_id, is_short_break, episode_start
-                )
-                then max(is_start) over (partition by la_code, child_id, is_short_break, episode_start)
-            else 0
-        end as is_series_start
-    from episodes_that_start_series
+    select * from {{ ref('int_care_placement_moves') }}
 
 ),
 
 final as (
 
     select
-        la_code,
-        child_id,
-        is_short_break,
-        cast(
-            sum(is_series_start) over (
-                partition by la_code, child_id, is_short_break
-                order by episode_start, place_in_day
-                rows between unbounded preceding and current row
-            ) as integer
-        ) as series_no,
-        episode_start,
-        place_in_day,
-        episode_end,
-        stated_until,
-        episode_until,
-        coalesce(episode_until <> episode_end, episode_until is not null) as is_end_inferred,
-        is_end_before_start,
-        reason_new_episode,
-        is_start_code,
-        reason_episode_ceased,
-        legal_status,
-        need_code,
-        placement,
-        placement_provider,
-        first_return_year,
-        last_return_year
-    from days_that_start_series
+        episodes.la_code,
+        episodes.child_id,
+        episodes.is_short_break,
+        episodes.series_no,
+        episodes.episode_start,
+        episodes.place_in_day,
+        episodes.episode_end,
+        episodes.stated_until,
+        episodes.episode_until,
+        episodes.is_end_inferred,
+        episodes.is_end_before_start,
+        episodes.reason_new_episode,
+        episodes.is_start_code,
+        episodes.reason_episode_ceased,
+        episodes.legal_status,
+        episodes.need_code,
+        episodes.placement,
+        episodes.placement_provider,
+        placement_moves.is_new_placement,
+        placement_moves.is_temporary as is_temporary_placement,
+        episodes.is_end_conflicting,
+        episodes.n_returns,
+        episodes.first_return_year,
+        episodes.last_return_year
+    from episodes
+    -- Short breaks are no placements: their flags stay empty.
+    left join placement_moves
+        on
+            episodes.child_id = placement_moves.child_id
+            and episodes.episode_start = placement_moves.episode_start
+            and episodes.place_in_day = placement_moves.place_in_day
 
 )
 

@@ -49,6 +49,7 @@ final as (
         series.first_placement,
         series.last_placement,
         series.first_need,
+        series.n_returns,
         series.first_return_year,
         series.last_return_year
     from series

@@ -5,7 +5,7 @@
 with
 episodes as (
 
-    select * from {{ ref('int_care_episodes') }}
+    select * from {{ ref('int_care_episodes_in_series') }}
     where not is_short_break
 
 ),

@@ -17,6 +17,12 @@ landed_modules as (
 
 ),
 
+returns_counted as (
+
+    select * from {{ ref('int_care_series_returns') }}
+
+),
+
 first_returns as (
 
     select
@@ -115,9 +121,15 @@ final as (
         series.first_need,
         series.n_episodes,
         series.n_ends_inferred,
+        returns_counted.n_returns,
         series.first_return_year,
         series.last_return_year
     from series_cut as series
+    inner join returns_counted
+        on
+            series.child_id = returns_counted.child_id
+            and series.is_short_break = returns_counted.is_short_break
+            and series.series_no = returns_counted.series_no
     left join first_returns on series.la_code = first_returns.la_code
 
 )

@@ -21,6 +21,7 @@ final as (
         is_open_at_data_end,
         first_legal_status as legal_status,
         n_episodes,
+        n_returns,
         first_return_year,
         last_return_year
     from series

@@ -77,15 +77,59 @@ class RawRows:
         plan_start: date,
         **values: Any,
     ) -> None:
-        number = self._next(into.return_id, "plan", str(child_no), str(referral_no))
+        row = self._in_referral(into, "plan", child_no, referral_no, child_id)
+        self._add("cin_cp_plans", into, row | {"plan_start": plan_start} | values)
+
+    def assessment(
+        self,
+        into: Return,
+        child_no: int,
+        referral_no: int,
+        child_id: str,
+        assessment_start: date | None,
+        **values: Any,
+    ) -> int:
+        """An Assessments element; returns its record_no, under which its factors stand."""
+        row = self._in_referral(into, "assessment", child_no, referral_no, child_id)
+        self._add("cin_assessments", into, row | {"assessment_start": assessment_start} | values)
+        return int(row["record_no"])
+
+    def factor(
+        self, into: Return, child_no: int, referral_no: int, record_no: int, child_id: str, factor_code: str
+    ) -> None:
+        """A factor of the assessment record with that number."""
         row = {
             "child_no": child_no,
             "child_id": child_id,
             "referral_no": referral_no,
-            "record_no": number,
-            "plan_start": plan_start,
+            "record_no": record_no,
+            "factor_code": factor_code,
         }
-        self._add("cin_cp_plans", into, row | values)
+        self._add("cin_assessment_factors", into, row)
+
+    def section47(
+        self,
+        into: Return,
+        child_no: int,
+        referral_no: int,
+        child_id: str,
+        enquiry_start: date | None,
+        **values: Any,
+    ) -> None:
+        row = self._in_referral(into, "section47", child_no, referral_no, child_id)
+        self._add("cin_section47", into, row | {"enquiry_start": enquiry_start} | values)
+
+    def cin_plan(
+        self,
+        into: Return,
+        child_no: int,
+        referral_no: int,
+        child_id: str,
+        plan_start: date,
+        **values: Any,
+    ) -> None:
+        row = self._in_referral(into, "cin_plan", child_no, referral_no, child_id)
+        self._add("cin_plans", into, row | {"plan_start": plan_start} | values)
 
     def header(self, into: Return, child_id: str, **values: Any) -> None:
         self._care("ssda903_header", into, child_id, values)
@@ -95,6 +139,14 @@ class RawRows:
 
     def asylum(self, into: Return, child_id: str, **values: Any) -> None:
         self._care("ssda903_uasc", into, child_id, values)
+
+    def missing(self, into: Return, child_id: str, missing_start: date, **values: Any) -> None:
+        row = {"missing_start": missing_start, "missing_type": "M"} | values
+        self._care("ssda903_missing", into, child_id, row)
+
+    def oc3(self, into: Return, child_id: str, **values: Any) -> None:
+        """A care leaver's record."""
+        self._care("ssda903_oc3", into, child_id, values)
 
     def census_record(self, into: Return, pupil_id: str, **values: Any) -> None:
         row = {
@@ -139,6 +191,17 @@ class RawRows:
             }
         )
         return Return(return_id, collection, la_code, year)
+
+    def _in_referral(
+        self, into: Return, kind: str, child_no: int, referral_no: int, child_id: str
+    ) -> dict[str, Any]:
+        """The place of another element of the kind inside a CINdetails element."""
+        return {
+            "child_no": child_no,
+            "child_id": child_id,
+            "referral_no": referral_no,
+            "record_no": self._next(into.return_id, kind, str(child_no), str(referral_no)),
+        }
 
     def _care(self, table: str, into: Return, child_id: str, values: dict[str, Any]) -> None:
         row = {"record_no": self._next(into.return_id, table), "child_id": child_id}

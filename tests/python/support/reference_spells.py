@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 SHORT_BREAKS = {"V3", "V4"}
@@ -192,3 +192,148 @@ def days_covered(spans: list[tuple[date, date | None]]) -> set[date]:
         if end is not None:
             covered |= {start + timedelta(days=n) for n in range((end - start).days)}
     return covered
+
+
+@dataclass(frozen=True)
+class Dated:
+    """Something with a start and perhaps an end inside a referral of one return: a plan."""
+
+    start: date
+    end: date | None
+
+
+@dataclass(frozen=True)
+class AssessmentRecord:
+    """An assessment inside a referral of one return; without a start nothing says which one it is."""
+
+    start: date | None
+    authorisation: date | None
+    factors: frozenset[str]
+
+
+@dataclass(frozen=True)
+class EnquiryRecord:
+    """A section 47 enquiry inside a referral of one return."""
+
+    start: date | None
+    conference: date | None
+
+
+@dataclass(frozen=True)
+class ReferralInReturn:
+    """A referral as one return carries it, with what it holds."""
+
+    return_year: int
+    referral_date: date
+    closure_date: date | None
+    conference: date | None
+    assessments: tuple[AssessmentRecord, ...]
+    enquiries: tuple[EnquiryRecord, ...]
+    cp_plans: tuple[Dated, ...]
+    cin_plans: tuple[Dated, ...]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """An assessment once over all returns."""
+
+    referral_date: date
+    start: date
+    authorisation: date | None
+    completion_no: int | None
+    is_authorised_before_start: bool
+    is_conflicting: bool
+    factors: frozenset[str]
+    n_returns: int
+
+
+def assessments(records: list[ReferralInReturn]) -> list[Assessment]:
+    """Definitions, section 3: facts from the latest return that carries it, factors of all its records there."""
+    found: list[Assessment] = []
+    for referral_date in sorted({record.referral_date for record in records}):
+        seen: dict[date, list[tuple[int, AssessmentRecord]]] = {}
+        for record in _by_return([r for r in records if r.referral_date == referral_date]):
+            for one in record.assessments:
+                if one.start is not None:
+                    seen.setdefault(one.start, []).append((record.return_year, one))
+        of_referral = []
+        for start, stated in seen.items():
+            latest_year, latest = stated[-1]
+            day = latest.authorisation
+            of_referral.append(
+                Assessment(
+                    referral_date,
+                    start,
+                    None if day is None else max(day, start),
+                    None,
+                    day is not None and day < start,
+                    len({one.authorisation for _, one in stated} - {None}) > 1,
+                    frozenset().union(*(one.factors for year, one in stated if year == latest_year)),
+                    len({year for year, _ in stated}),
+                )
+            )
+        completed = sorted(
+            (one for one in of_referral if one.authorisation is not None),
+            key=lambda one: (one.authorisation, one.start),
+        )
+        found += [replace(one, completion_no=number) for number, one in enumerate(completed, start=1)]
+        found += [one for one in of_referral if one.authorisation is None]
+    return sorted(found, key=lambda one: (one.referral_date, one.start))
+
+
+def conferences(records: list[ReferralInReturn]) -> dict[date, tuple[date, bool, bool]]:
+    """Conference dates with the latest referral date that names each, and whether referral or enquiry names it.
+
+    What the latest return says of the referral or of the enquiry counts; an enquiry without a start cannot be
+    corrected by a later return, since nothing says which one it is.
+    """
+    by_referral: dict[date, date | None] = {}
+    by_enquiry: dict[tuple[date, date | None, date | None], date | None] = {}
+    for record in _by_return(records):
+        by_referral[record.referral_date] = record.conference
+        for enquiry in record.enquiries:
+            without_start = enquiry.conference if enquiry.start is None else None
+            by_enquiry[record.referral_date, enquiry.start, without_start] = enquiry.conference
+    named = [(day, referral_date, True) for referral_date, day in by_referral.items()]
+    named += [(day, referral_date, False) for (referral_date, *_), day in by_enquiry.items()]
+    return {
+        day: (
+            max(referral_date for other, referral_date, _ in named if other == day),
+            any(is_referral for other, _, is_referral in named if other == day),
+            any(not is_referral for other, _, is_referral in named if other == day),
+        )
+        for day, *_ in named
+        if day is not None
+    }
+
+
+def observed_plans(
+    records: list[ReferralInReturn], kind: str
+) -> dict[date, tuple[date | None, date, bool, int]]:
+    """Per plan start: the end kept, the day until which it was observed, whether ends conflict, its returns."""
+    seen: dict[date, list[tuple[int, date | None]]] = {}
+    for record in _by_return(records):
+        for plan in getattr(record, kind):
+            seen.setdefault(plan.start, []).append((record.return_year, plan.end))
+    plans = {}
+    for start, stated in seen.items():
+        last_year, end = stated[-1]
+        kept = None if end is None else max(end, start)
+        until = kept or max(date(last_year, 3, 31), start)
+        is_conflicting = len({day for _, day in stated} - {None}) > 1
+        plans[start] = (kept, until, is_conflicting, len({year for year, _ in stated}))
+    return plans
+
+
+def observed_referrals(records: list[ReferralInReturn]) -> list[tuple[date, date]]:
+    """Referral date and the day until which the referral was observed to be open."""
+    latest = {record.referral_date: record for record in _by_return(records)}
+    return [
+        (day, max(record.closure_date or date(record.return_year, 3, 31), day))
+        for day, record in latest.items()
+    ]
+
+
+def _by_return(records: list[ReferralInReturn]) -> list[ReferralInReturn]:
+    """In the order of their returns; those of one return in the order of its file."""
+    return sorted(records, key=lambda record: record.return_year)

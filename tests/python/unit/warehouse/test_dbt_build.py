@@ -27,9 +27,28 @@ CONTRACT = {
     "sample_flow_counts": "programme outcome la_code step_no step reason n_children",
     "data_quality": "la_code return_year check_name n_records n_failed",
     "referral_spells": "referral_id la_code child_id referral_date closure_date closure_reason referral_source "
-    "is_nfa_at_referral is_closed_after_assessment n_returns",
-    "cp_plan_spells": "la_code child_id plan_start plan_end",
-    "care_periods": "la_code child_id care_start care_end n_placements",
+    "is_nfa_at_referral is_closed_after_assessment is_closure_conflicting is_closure_reason_conflicting "
+    "is_primary_need_conflicting is_nfa_conflicting n_returns",
+    "cp_plan_spells": "la_code child_id plan_start plan_end is_end_conflicting is_initial_category_conflicting "
+    "n_returns",
+    "care_periods": "la_code child_id care_start care_end n_placements n_returns",
+    "care_episodes": "la_code child_id episode_start episode_until is_new_placement is_temporary_placement "
+    "is_end_conflicting n_returns",
+    "care_placements": "care_period_id placement_no la_code child_id placement_start placement_end placement n_episodes",
+    "assessment_spells": "assessment_id la_code child_id referral_id referral_date assessment_start "
+    "authorisation_date is_authorised_before_start is_open_at_data_end completion_no is_authorisation_conflicting "
+    "n_factors n_returns",
+    "assessment_factors": "assessment_id child_id la_code factor_code",
+    "section47_enquiries": "section47_id la_code child_id referral_id enquiry_start conference_date "
+    "conference_target_date is_conference_not_required is_conference_date_conflicting n_returns",
+    "initial_conferences": "la_code child_id conference_date referral_id is_from_referral is_from_section47 "
+    "is_before_referral n_returns",
+    "cin_plan_spells": "la_code child_id plan_start plan_end observed_until is_open_at_data_end is_end_before_start "
+    "is_end_conflicting n_returns",
+    "missing_episodes": "la_code child_id missing_start missing_type missing_end n_returns",
+    "care_leaver_records": "la_code child_id return_year birth_month in_touch_code activity_code accommodation_code "
+    "age_in_return_year birthday",
+    "open_referral_spans": "la_code child_id span_start span_end",
 }
 
 
