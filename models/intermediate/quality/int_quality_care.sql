@@ -49,7 +49,9 @@ counts_of_episode_facts as (
         count(*) as n_episodes,
         {{ count_where('is_end_before_start') }} as n_end_before_start,
         {{ count_where('withdrawn_by_return_year is not null') }} as n_withdrawn,
-        {{ count_where('episode_start > ' ~ return_year_end('last_return_year')) }} as n_after_return
+        {{ count_where('episode_start > ' ~ return_year_end('last_return_year')) }} as n_after_return,
+        {{ count_comparable('is_end_conflicting') }} as n_comparable,
+        {{ count_where('is_end_conflicting') }} as n_conflicting
     from episode_facts
     group by la_code, last_return_year
 
@@ -107,6 +109,7 @@ all_checks as (
         ('care_episode_end_before_start', 'n_episodes', 'n_end_before_start'),
         ('care_episode_after_return_year', 'n_episodes', 'n_after_return'),
         ('care_episode_withdrawn_by_later_return', 'n_episodes', 'n_withdrawn'),
+        ('conflicting_care_episode_end', 'n_comparable', 'n_conflicting'),
     ]) }}
     union all
     {{ checks_from('counts_of_episodes', [('care_episode_end_inferred', 'n_episodes', 'n_end_inferred')]) }}

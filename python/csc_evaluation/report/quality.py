@@ -38,7 +38,7 @@ SUBJECTS = {
     "codes": "Codes",
     "children": "Children",
     "referrals": "Referrals",
-    "assessments": "Assessments and enquiries",
+    "assessments": "Assessments, enquiries",
     "plans": "Plans",
     "care": "Looked after",
     "counts": "Jumps",
@@ -123,7 +123,7 @@ class QualityPage:
     described: tuple[Described, ...]
     described_note: str
     heat: Heat
-    heat_note: str
+    quiet: str
     years: tuple[str, ...]
     landed: tuple[YearsRow, ...]
     landed_note: str
@@ -180,7 +180,7 @@ def build_quality_page(data: QualityData) -> QualityPage:
         described=tuple(_described(data, row, findings, disclosure) for row in listed),
         described_note=_described_note(doubted, listed, is_chosen=data.is_chosen),
         heat=_heat(data, standings, findings, {row.la_code for row in listed}),
-        heat_note=_heat_note(data, findings),
+        quiet=_quiet(data, findings),
         years=tuple(financial_year(year) for year in data.years),
         landed=tuple(_landed(data, row, findings) for row in standings),
         landed_note=_landed_note(data),
@@ -346,7 +346,9 @@ def _share(row: Finding, disclosure: Disclosure, *, decimals: int = 1) -> str:
         return MISSING
     if disclosure.is_small(n_records - n_failed):
         n_records, n_failed = disclosure.rounded(n_records), disclosure.rounded(n_failed)
-    return percent(n_failed / n_records, decimals)
+    share = n_failed / n_records
+    least = 10 ** -(decimals + 2)
+    return f"under {percent(least, decimals)}" if 0 < share < least else percent(share, decimals)
 
 
 def _jump_sentence(jump: YearCount, disclosure: Disclosure) -> str:
@@ -420,16 +422,15 @@ def _mark(la_code: str, check: Check, findings: _Findings) -> Mark:
     return Mark("unseen", MISSING, f"nothing to look at: {check.label}")
 
 
-def _heat_note(data: QualityData, findings: _Findings) -> str:
+def _quiet(data: QualityData, findings: _Findings) -> str:
+    """Checks that looked at something and are under their threshold for every authority."""
     looked_at = {row.check_name for row in data.findings}
     quiet = [
         check.label
         for check in data.checks
         if not findings.authorities_over(check) and check.check_name in looked_at
     ]
-    if not quiet:
-        return "Every check is over its threshold for some authority."
-    return sentence(f"Under the threshold for every authority, and so without a column: {listing(quiet)}")
+    return sentence(listing(quiet))
 
 
 def _landed(data: QualityData, standing: Standing, findings: _Findings) -> YearsRow:
