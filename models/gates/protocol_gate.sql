@@ -8,6 +8,8 @@
     ref('code_groups'),
     ref('column_mappings'),
     ref('covariates'),
+    ref('data_quality_checks'),
+    ref('data_quality_landing_rules'),
     ref('ethnic_groups'),
     ref('exclusions'),
     ref('gender_codes'),

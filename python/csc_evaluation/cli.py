@@ -239,22 +239,43 @@ def estimate(programme: ProgrammeArgument, warehouse: WarehouseOption = None, se
 
 @app.command()
 def report(
-    programme: ProgrammeArgument,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROGRAMME|data_quality",
+            help="A programme of seeds/protocol/programmes.csv, or data_quality for the page on the returns.",
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME.html here.")
+        Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME.html or data_quality.html here.")
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option("--run", help="A run id; default the latest complete run.")
+        str | None, typer.Option("--run", help="Of a programme: a run id; default the latest complete run.")
+    ] = None,
+    authority: Annotated[
+        list[str] | None,
+        typer.Option(help="Of data_quality: a code, as 335; may be repeated. Default all with a return."),
     ] = None,
     warehouse: WarehouseOption = None,
 ) -> None:
-    """Write one self-contained HTML page on a run, which works offline."""
-    from csc_evaluation.report import write_report
+    """Write one self-contained HTML page, which works offline.
+
+    On a PROGRAMME: its latest run. On data_quality: which authorities to doubt before matching on them, from a built
+    warehouse; it needs no run.
+    """
+    from csc_evaluation.report import DATA_QUALITY, write_quality_report, write_report
 
     path = warehouse_module.warehouse_path(warehouse)
-    target = output or Path(f"{programme}.html")
+    target = output or Path(f"{subject}.html")
+    if subject == DATA_QUALITY and run_id is not None:
+        raise CscError("--run names a run of a programme; the data quality page has none.")
+    if subject != DATA_QUALITY and authority:
+        raise CscError(f"--authority belongs to csceval report {DATA_QUALITY}; {subject!r} is another page.")
     with err.status("Writing the page"):
-        written = write_report(programme, warehouse=path, output=target, run_id=run_id)
+        if subject == DATA_QUALITY:
+            written = write_quality_report(warehouse=path, output=target, authorities=authority or ())
+        else:
+            written = write_report(subject, warehouse=path, output=target, run_id=run_id)
     out.print(f"Report: {written}")
 
 

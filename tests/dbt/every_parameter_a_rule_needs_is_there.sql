@@ -14,6 +14,8 @@ parameters_needed as (
     {% for parameter in [
         'referral_age_months_min', 'care_gap_days_max', 'pupil_premium_ncyear_max', 'school_age_from_years',
         'duration_fence_iqr_multiple', 'rate_per_children', 'care_leaver_age_min', 'care_leaver_age_max',
+        'referral_age_years_max', 'quality_jump_sd', 'quality_jump_ratios_min', 'quality_jump_authorities_min',
+        'quality_care_start_age_years_max', 'quality_school_age_to_years',
     ] %}
     select '{{ parameter }}' as parameter
     {{ 'union all' if not loop.last }}

@@ -420,7 +420,7 @@ def load_report_data(programme: str, *, warehouse: Path, run_id: str | None = No
         SeedError: the seeds are not in the warehouse, or lack the programme's outcome.
     """
     with warehouse_module.ibis_readable(warehouse) as backend:
-        source = _Source(backend, warehouse)
+        source = Source(backend, warehouse)
         programme_row = _programme(source, programme)
         run = _run(source, programme, run_id)
         outcomes = source.protocol(Outcome, "outcomes", programme)
@@ -458,12 +458,12 @@ def load_report_data(programme: str, *, warehouse: Path, run_id: str | None = No
             links=_links(source, programme, primary, sites, matches),
             exposure=_exposure(source, run, primary),
             n_imputations=_n_imputations(source, run),
-            authority_names=_authority_names(source),
+            authority_names=read_authority_names(source),
             level_labels=_level_labels(source),
         )
 
 
-class _Source:
+class Source:
     """Tables of an open warehouse; a table or column that is not there gives a reason instead of an error."""
 
     def __init__(self, backend: Backend, path: Path) -> None:
@@ -500,9 +500,11 @@ class _Source:
         )
 
     def protocol(self, record: type[R], name: str, programme: str) -> Part[R]:
+        """Rows of a seed that hold for a programme."""
         return self.records(record, "protocol", name, where={"programme": programme})
 
     def results(self, record: type[R], name: str, run: Run) -> Part[R]:
+        """Rows of a table of results that a run wrote."""
         return self.records(record, "results", name, where={"run_id": run.run_id})
 
 
@@ -541,7 +543,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _programme(source: _Source, programme: str) -> Programme:
+def _programme(source: Source, programme: str) -> Programme:
     found = source.records(Programme, "protocol", "programmes")
     if not found:
         raise SeedError(
@@ -555,7 +557,7 @@ def _programme(source: _Source, programme: str) -> Programme:
     raise CscError(f"{programme!r} is not a programme of the protocol; it knows {known}.")
 
 
-def _run(source: _Source, programme: str, run_id: str | None) -> Run:
+def _run(source: Source, programme: str, run_id: str | None) -> Run:
     advice = f"Run csceval run {programme}, or csceval estimate {programme} on a built warehouse."
     runs = [row for row in source.records(Run, "results", "runs").rows if row.programme == programme]
     if run_id is not None:
@@ -577,7 +579,7 @@ def _run(source: _Source, programme: str, run_id: str | None) -> Run:
     return max(complete, key=lambda row: (row.started_at, row.run_id))
 
 
-def _parameters(source: _Source, programme: str) -> Part[Parameter]:
+def _parameters(source: Source, programme: str) -> Part[Parameter]:
     every = source.records(Parameter, "protocol", "parameters")
     rows = tuple(row for row in every.rows if row.programme in ("*", programme))
     return Part(rows, every.absent_because)
@@ -597,7 +599,7 @@ def _arm(table: ir.Table, sites: Part[Site], matches: Part[Match]) -> ir.Value:
 
 
 def _links(
-    source: _Source, programme: str, outcome: Outcome, sites: Part[Site], matches: Part[Match]
+    source: Source, programme: str, outcome: Outcome, sites: Part[Site], matches: Part[Match]
 ) -> Part[SchoolLink]:
     columns = ("programme", "index_event", "la_code", "financial_year", "has_pupil_link")
     table = source.table("marts", "index_events", (*columns, "is_pupil_in_two_authorities"))
@@ -616,7 +618,7 @@ def _links(
     return fetch(SchoolLink, counted, "marts.index_events has no rows for this programme.")
 
 
-def _cohort(source: _Source, programme: str, sites: Part[Site], matches: Part[Match]) -> Part[CohortStep]:
+def _cohort(source: Source, programme: str, sites: Part[Site], matches: Part[Match]) -> Part[CohortStep]:
     import ibis
 
     columns = ("programme", "outcome", "la_code", "step_no", "step", "reason", "n_children")
@@ -634,7 +636,7 @@ def _cohort(source: _Source, programme: str, sites: Part[Site], matches: Part[Ma
     return fetch(CohortStep, counted, "marts.sample_flow_counts has no rows for this programme.")
 
 
-def _quarters(source: _Source, programme: str, matches: Part[Match]) -> Part[QuarterMean]:
+def _quarters(source: Source, programme: str, matches: Part[Match]) -> Part[QuarterMean]:
     columns = _columns(QuarterMean)
     table = source.table("marts", "la_quarter_outcomes", ("programme", *columns))
     if isinstance(table, str):
@@ -646,7 +648,7 @@ def _quarters(source: _Source, programme: str, matches: Part[Match]) -> Part[Qua
     return fetch(QuarterMean, ours, "marts.la_quarter_outcomes has no rows for the matched authorities.")
 
 
-def _balance(source: _Source, run: Run) -> Part[BalanceRow]:
+def _balance(source: Source, run: Run) -> Part[BalanceRow]:
     keys = ("outcome", "covariate", "level", "measure")
     columns = _columns(BalanceRow)
     table = source.table("results", "balance", ("run_id", "imputation", *columns))
@@ -659,7 +661,7 @@ def _balance(source: _Source, run: Run) -> Part[BalanceRow]:
     )
 
 
-def _matched_shares(source: _Source, run: Run) -> Part[MatchedShare]:
+def _matched_shares(source: Source, run: Run) -> Part[MatchedShare]:
     columns = _columns(MatchedShare)
     table = source.table("results", "matched_shares", ("run_id", "imputation", *columns))
     if isinstance(table, str):
@@ -669,7 +671,7 @@ def _matched_shares(source: _Source, run: Run) -> Part[MatchedShare]:
     return fetch(MatchedShare, first, "results.matched_shares has no rows for this run.")
 
 
-def _quality(source: _Source) -> Part[QualityCheck]:
+def _quality(source: Source) -> Part[QualityCheck]:
     columns = ("la_code", "return_year", "check_name", "n_records", "n_failed")
     table = source.table("marts", "data_quality", columns)
     if isinstance(table, str):
@@ -685,7 +687,7 @@ def _quality(source: _Source) -> Part[QualityCheck]:
     return fetch(QualityCheck, summed, "marts.data_quality has no rows.")
 
 
-def _exposure(source: _Source, run: Run, outcome: Outcome) -> PartialExposure | None:
+def _exposure(source: Source, run: Run, outcome: Outcome) -> PartialExposure | None:
     """Counts of matched treated-authority children by exposure; only the three counts leave the warehouse."""
     weights = source.table("results", "cem_weights")
     events = source.table(
@@ -714,7 +716,7 @@ def _exposure(source: _Source, run: Run, outcome: Outcome) -> PartialExposure | 
     return found if found.n_before + found.n_partly_exposed + found.n_after else None
 
 
-def _n_imputations(source: _Source, run: Run) -> int:
+def _n_imputations(source: Source, run: Run) -> int:
     table = source.table("results", "cem_strata", ("run_id", "imputation"))
     if isinstance(table, str):
         return 0
@@ -722,7 +724,8 @@ def _n_imputations(source: _Source, run: Run) -> int:
     return int(ours.imputation.nunique().execute())
 
 
-def _authority_names(source: _Source) -> dict[str, str]:
+def read_authority_names(source: Source) -> dict[str, str]:
+    """Names of authorities by code, as they read in a sentence."""
     table = source.table("reference", "local_authorities", ("la_code", "la_name", "valid_to"))
     if isinstance(table, str):
         return {}
@@ -732,7 +735,7 @@ def _authority_names(source: _Source) -> dict[str, str]:
     return {str(row["la_code"]): place_name(str(row["la_name"])) for row in rows}
 
 
-def _level_labels(source: _Source) -> dict[tuple[str, str], str]:
+def _level_labels(source: Source) -> dict[tuple[str, str], str]:
     """What the codes of a covariate mean, by covariate and code."""
     labels: dict[tuple[str, str], str] = {}
     for covariate, name, code, label in (

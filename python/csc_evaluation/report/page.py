@@ -5,18 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-import os
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from csc_evaluation.errors import CscError
 from csc_evaluation.report import charts
 from csc_evaluation.report.charts import BalancePoint, Drawing, Interval, TrendPoint
 from csc_evaluation.report.data import (
@@ -49,11 +45,11 @@ from csc_evaluation.report.formatting import (
     statistic,
     words,
 )
+from csc_evaluation.report.writing import rendered, replace_file, writable_target
 
 EFFECT_TERM = "treated"
 UNREVIEWED = "unreviewed"
 MATRIX_COLUMNS = 5
-TEMPLATES = Path(__file__).parent / "templates"
 
 INFERENCE_NAMES = {
     "cr1_t": "CR1, t(G − 1)",
@@ -292,9 +288,9 @@ def write_report(
         SeedError: the protocol in the warehouse lacks something the page needs.
         CscError: there is no such programme or complete run, or the file cannot be written.
     """
-    target = _writable_target(output)
+    target = writable_target(output)
     html = render(load_report_data(programme, warehouse=warehouse, run_id=run_id), truth=truth)
-    _replace(target, html)
+    replace_file(target, html)
     return target
 
 
@@ -305,13 +301,7 @@ def render(data: ReportData, *, truth: float | None = None) -> str:
         data: what :func:`csc_evaluation.report.data.load_report_data` read.
         truth: as in :func:`write_report`.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(page=build_page(data, truth=truth)) + "\n"
+    return rendered("page.html.j2", build_page(data, truth=truth))
 
 
 def build_page(data: ReportData, *, truth: float | None = None) -> Page:
@@ -1844,36 +1834,3 @@ def _whole(value: int | None, *, separated: bool = True) -> str:
     if value is None:
         return MISSING
     return f"{value:,}" if separated else str(value)
-
-
-# -- writing -----------------------------------------------------------------------------------------------
-
-
-def _writable_target(output: Path) -> Path:
-    """Absolute path of the page, checked before the work."""
-    target = output.expanduser().resolve()
-    if target.is_dir():
-        raise CscError(f"{target}: is a folder; give the path of the HTML file to write.")
-    if not target.parent.is_dir():
-        raise CscError(f"{target.parent}: no such folder; create it, or give another path for the page.")
-    return target
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write beside the target and rename, so that a reader sees the old page or the new one."""
-    temporary: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise CscError(f"{target}: cannot write the page ({error.strerror}).") from error

@@ -523,7 +523,7 @@ def test_a_failure_while_writing_leaves_the_old_page(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("csc_evaluation.report.page.os.fsync", full)
+    monkeypatch.setattr("csc_evaluation.report.writing.os.fsync", full)
     with pytest.raises(CscError, match="cannot write the page \\(No space left on device\\)"):
         write_report(PROGRAMME, warehouse=filled_warehouse, output=output)
     assert output.read_text() == "the old page"
