@@ -112,9 +112,9 @@ def raw_rows(children: Children) -> RawRows:
     for child_id, records in children.items():
         for record in records:
             add_referral(rows, cin[record.return_year], child_id, record)
-            rows.missing(
-                care[record.return_year], child_id, record.referral_date, missing_end=record.closure_date
-            )
+            # Twice in one return: the place in the file decides, never the order in which rows landed.
+            for end in (record.closure_date, record.conference):
+                rows.missing(care[record.return_year], child_id, record.referral_date, missing_end=end)
             rows.oc3(
                 care[record.return_year], child_id,
                 birth_month=date(2000, record.referral_date.day, 1), activity_code="G4",
