@@ -16,6 +16,7 @@ from support.random_histories import HistoryRows, World, random_world, raw_rows_
 
 INDEX_EVENTS = "index_events"
 OUTCOMES = "trial_outcomes"
+TRIMMED = "trimmed_durations"
 N_CHILDREN = 2000
 N_CHILDREN_OF_INVARIANCES = 400
 # Seed of the batch and the academic year whose absence was not landed in it.
@@ -35,6 +36,7 @@ class Batch:
     expected: Twin
     events: Rows
     outcomes: Rows
+    trimmed: Rows
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def protocol() -> Protocol:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> CompiledModels:
-    return compile_models(tmp_path_factory.mktemp("compiled"), [INDEX_EVENTS, OUTCOMES])
+    return compile_models(tmp_path_factory.mktemp("compiled"), [INDEX_EVENTS, OUTCOMES, TRIMMED])
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +55,23 @@ def batches(models: CompiledModels, protocol: Protocol) -> list[Batch]:
     for seed, absence_gap in BATCHES.items():
         world = random_world(seed, N_CHILDREN, protocol, absence_gap=absence_gap)
         expected = twin(world.children, world.absence, world.landed, protocol)
-        made.append(Batch(world, expected, *_built(models, raw_rows_of(world))))
+        events, outcomes = _built(models, raw_rows_of(world))
+        made.append(Batch(world, expected, events, outcomes, _trimmed_found(models)))
     return made
 
 
 def _built(models: CompiledModels, rows: HistoryRows) -> tuple[Rows, Rows]:
-    models.build(rows, INDEX_EVENTS, OUTCOMES)
+    models.build(rows, INDEX_EVENTS, OUTCOMES, TRIMMED)
     return _events_found(models), _outcomes_found(models)
 
 
 def _events_found(models: CompiledModels) -> Rows:
     found = models.query(
         "select programme, index_event, child_id, sequence, la_code, index_date, age_at_index, "
-        "is_treated_authority, is_treated, n_open_days, n_open_days_after_go_live, is_treated_by_share, "
+        "is_unborn_at_index, is_treated_authority, is_treated, n_open_days, n_open_days_after_go_live, is_treated_by_share, "
         "is_treated_by_days, exposure_months from marts.index_events"
     )
-    return _keyed(((*row[:4],), (*row[4:13], _rounded(row[13]))) for row in found)
+    return _keyed(((*row[:4],), (*row[4:14], _rounded(row[14]))) for row in found)
 
 
 def _outcomes_found(models: CompiledModels) -> Rows:
@@ -80,6 +83,24 @@ def _outcomes_found(models: CompiledModels) -> Rows:
     return _keyed(((*row[:6],), (*row[6:12], _rounded(row[12]), _rounded(row[13]))) for row in found)
 
 
+def _trimmed_found(models: CompiledModels) -> Rows:
+    found = models.query(
+        "select programme, outcome, is_treated_authority, n_assessments, n_trimmed, duration_fence "
+        "from marts.trimmed_durations"
+    )
+    return _keyed(((*row[:3],), (*row[3:5], _rounded(row[5]))) for row in found)
+
+
+def _trimmed_expected(expected: Twin) -> Rows:
+    return _keyed(
+        (
+            (row.programme, row.outcome, row.is_treated_authority),
+            (row.n_assessments, row.n_trimmed, _rounded(row.duration_fence)),
+        )
+        for row in expected.trimmed_durations
+    )
+
+
 def _events_expected(expected: Twin) -> Rows:
     return _keyed(
         (
@@ -88,6 +109,7 @@ def _events_expected(expected: Twin) -> Rows:
                 row.la_code,
                 row.index_date,
                 row.age_at_index,
+                row.is_unborn_at_index,
                 row.is_treated_authority,
                 row.is_treated,
                 row.n_open_days,
@@ -157,6 +179,14 @@ def test_index_events_treatment_and_exposure_equal_the_twin(batches: list[Batch]
 def test_every_outcome_equals_the_twin(batches: list[Batch], number: int) -> None:
     batch = batches[number]
     assert _differences(batch.outcomes, _outcomes_expected(batch.expected), 2) == {}
+
+
+@pytest.mark.parametrize("number", range(len(BATCHES)))
+def test_the_fence_and_what_lies_beyond_it_equal_the_twin(batches: list[Batch], number: int) -> None:
+    batch = batches[number]
+    expected = _trimmed_expected(batch.expected)
+    assert len(expected) == 2
+    assert _differences(batch.trimmed, expected, 2) == {}
 
 
 def test_the_sample_holds_every_value_and_every_state_of_every_outcome(

@@ -496,6 +496,7 @@ class IndexEvent:
     la_code: str
     index_date: date
     age_at_index: int
+    is_unborn_at_index: bool
     is_treated_authority: bool
     is_treated: bool
     exposure_months: float
@@ -617,6 +618,7 @@ def index_event_of(
         child.la_code,
         day,
         completed_years(child.birth_month, day),
+        age_in_months(child.birth_month, day) < 0,
         site is not None,
         is_treated,
         exposure_months(site, day, months, add_months(day, months)),
@@ -662,11 +664,24 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class TrimmedDurations:
+    """A row of marts.trimmed_durations: the fence, and the observed assessments of an arm, all and beyond it."""
+
+    programme: str
+    outcome: str
+    is_treated_authority: bool
+    duration_fence: float | None
+    n_assessments: int
+    n_trimmed: int
+
+
+@dataclass(frozen=True)
 class Twin:
     """What the warehouse should hold."""
 
     index_events: list[IndexEvent]
     outcomes: list[TrialOutcome]
+    trimmed_durations: list[TrimmedDurations]
 
 
 def observed_span(
@@ -726,11 +741,24 @@ def twin(
         if outcome.is_trimmed
     }
     kept = []
+    counts: dict[tuple[str, str, bool], list[int]] = {}
     for outcome, found, _, raw in rows:
         fence = fences.get((outcome.programme, outcome.name))
-        if fence is None or raw is None or raw <= fence:
+        is_beyond = fence is not None and raw is not None and raw > fence
+        if not is_beyond:
             kept.append(found)
-    return Twin(index_events, kept)
+        if outcome.is_trimmed and found.is_fully_observed:
+            is_site = (outcome.programme, found.la_code) in protocol.sites
+            of_arm = counts.setdefault((outcome.programme, outcome.name, is_site), [0, 0])
+            of_arm[0] += 1
+            of_arm[1] += is_beyond
+    trimmed = [
+        TrimmedDurations(
+            programme_name, name, is_site, fences[programme_name, name], n_assessments, n_trimmed
+        )
+        for (programme_name, name, is_site), (n_assessments, n_trimmed) in counts.items()
+    ]
+    return Twin(index_events, kept, trimmed)
 
 
 def _rows_of(

@@ -81,6 +81,7 @@ AUTHORITIES = [
     Authority("204", (*RECENT, SIGNS), 2009, 2024, (("ssda903", "missing", 2021), ("ssda903", "oc3", 2023))),
     Authority("205", (SIGNS,), 2010, 2019),
     Authority("207", RECENT, 2018, 2021),
+    Authority("208", (SIGNS,), 2009, 2019, (("cin", "census", 2013),)),
     Authority("304", (SIGNS,), 2009, 2019),
     Authority("206", RECENT, 2018, 2024, (("cin", "census", 2018), ("ssda903", "episodes", 2022))),
     Authority("838", RECENT, 2020, 2024),
@@ -344,6 +345,11 @@ class _Life:
         closure = None
         if draw.chance(0.8):
             closure = start + timedelta(days=draw.one_of([-20, 0, 1, 30, 45, 45, 100, 250, 250, 700]))
+        site = self.protocol.sites.get((self.programme.name, self.authority.la_code))
+        if site is not None and start < site.go_live and draw.chance(0.15):
+            # About so many days open after go-live as count as treated.
+            n_days = int(self.protocol.treatment_thresholds[self.programme.name, "open_days"])
+            closure = draw.near(site.go_live + timedelta(days=n_days))
         reason = draw.one_of(CLOSURE_REASONS) if closure is not None or draw.chance(0.1) else None
         referral = _Referral(start, closure, reason, is_nfa=draw.chance(0.2))
         if draw.chance(0.4):
