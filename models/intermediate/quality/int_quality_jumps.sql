@@ -73,8 +73,9 @@ own_changes as (
         changes.*,
         common_changes.common_log_ratio,
         changes.log_ratio - common_changes.common_log_ratio as own_log_ratio,
-        cast(power(changes.log_ratio - common_changes.common_log_ratio, 2) / changes.poisson_variance as decimal(28, 9))
-            as squared_z,
+        cast(
+            power(changes.log_ratio - common_changes.common_log_ratio, 2) / changes.poisson_variance as decimal(28, 9)
+        ) as squared_z,
         cast(1 / changes.poisson_variance as decimal(28, 9)) as weight
     from changes
     inner join common_changes
