@@ -89,15 +89,18 @@ sums_of_other_changes as (
     select
         *,
         sum(squared_z) over (partition by kind)
-        - sum(squared_z) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - sum(squared_z) over near_changes
             as squared_z_of_others,
         sum(weight) over (partition by kind)
-        - sum(weight) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - sum(weight) over near_changes
             as weight_of_others,
         count(*) over (partition by kind)
-        - count(*) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - count(*) over near_changes
             as n_other_changes
     from own_changes
+    window near_changes as (
+        partition by kind, la_code order by return_year range between 1 preceding and 1 following
+    )
 
 ),
 
