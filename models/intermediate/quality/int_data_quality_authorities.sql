@@ -1,6 +1,6 @@
--- One row per programme and authority that exists in the programme's data span: which checks give reason to doubt its
--- returns of that span, in a line that can be read as it stands. The programme * takes every year that any authority has
--- landed. A year that nobody has landed counts against an authority where a programme needs it (docs/data_quality.md).
+-- One row per programme and authority that exists in the programme's data span: which checks give reason to doubt
+-- its returns of that span, in a line that can be read as it stands. The programme * takes every year that any
+-- authority has landed; a year that nobody has landed counts where a programme needs it (docs/data_quality.md).
 
 with
 data_quality as (

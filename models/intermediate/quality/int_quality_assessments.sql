@@ -1,5 +1,5 @@
--- One row per authority, return year and check of assessments, section 47 enquiries and initial conferences, by the last
--- return that carries them; records without a start by the return that holds them (docs/data_quality.md).
+-- One row per authority, return year and check of assessments, section 47 enquiries and initial conferences, by the
+-- last return that carries them; records without a start by the return that holds them (docs/data_quality.md).
 
 with
 assessments as (

@@ -73,8 +73,9 @@ own_changes as (
         changes.*,
         common_changes.common_log_ratio,
         changes.log_ratio - common_changes.common_log_ratio as own_log_ratio,
-        cast(power(changes.log_ratio - common_changes.common_log_ratio, 2) / changes.poisson_variance as decimal(28, 9))
-            as squared_z,
+        cast(
+            power(changes.log_ratio - common_changes.common_log_ratio, 2) / changes.poisson_variance as decimal(28, 9)
+        ) as squared_z,
         cast(1 / changes.poisson_variance as decimal(28, 9)) as weight
     from changes
     inner join common_changes
@@ -88,15 +89,18 @@ sums_of_other_changes as (
     select
         *,
         sum(squared_z) over (partition by kind)
-        - sum(squared_z) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - sum(squared_z) over near_changes
             as squared_z_of_others,
         sum(weight) over (partition by kind)
-        - sum(weight) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - sum(weight) over near_changes
             as weight_of_others,
         count(*) over (partition by kind)
-        - count(*) over (partition by kind, la_code order by return_year range between 1 preceding and 1 following)
+        - count(*) over near_changes
             as n_other_changes
     from own_changes
+    window near_changes as (
+        partition by kind, la_code order by return_year range between 1 preceding and 1 following
+    )
 
 ),
 

@@ -44,18 +44,18 @@ referral_records as (
 counts_of_{{ kind }}_plans as (
 
     select
-        plans.la_code,
-        plans.last_return_year as return_year,
+        spells.la_code,
+        spells.last_return_year as return_year,
         count(*) as n_plans,
-        {{ count_where('plans.is_end_before_start') }} as n_end_before_start,
-        {{ count_where('plans.is_inside_open_plan') if kind == 'cp' else 0 }} as n_inside_open_plan,
-        {{ count_where('plans.is_open_at_data_end and plans.last_return_year < last_returns.last_landed_year') }}
+        {{ count_where('spells.is_end_before_start') }} as n_end_before_start,
+        {{ count_where('spells.is_inside_open_plan') if kind == 'cp' else 0 }} as n_inside_open_plan,
+        {{ count_where('spells.is_open_at_data_end and spells.last_return_year < last_returns.last_landed_year') }}
             as n_dropped,
-        {{ count_comparable('plans.is_end_conflicting') }} as n_comparable,
-        {{ count_where('plans.is_end_conflicting') }} as n_conflicting
-    from {{ kind }}_plans as plans
-    left join last_returns on plans.la_code = last_returns.la_code
-    group by plans.la_code, plans.last_return_year
+        {{ count_comparable('spells.is_end_conflicting') }} as n_comparable,
+        {{ count_where('spells.is_end_conflicting') }} as n_conflicting
+    from {{ kind }}_plans as spells
+    left join last_returns on spells.la_code = last_returns.la_code
+    group by spells.la_code, spells.last_return_year
 
 ),
 

@@ -50,7 +50,8 @@ referrals_with_age as (
         last_returns.last_landed_year,
         {{ calendar_months_between('birth_months.birth_month', 'referral_spells.referral_date') }} as age_in_months,
         referral_spells.referral_date > {{ return_year_end('referral_spells.first_return_year') }} as is_after_return,
-        referral_spells.closure_date > {{ return_year_end('referral_spells.last_return_year') }} as is_closed_after_return
+        referral_spells.closure_date > {{ return_year_end('referral_spells.last_return_year') }}
+            as is_closed_after_return
     from referral_spells
     left join last_returns on referral_spells.la_code = last_returns.la_code
     left join birth_months on referral_spells.child_id = birth_months.child_id
@@ -66,17 +67,21 @@ counts_of_referrals as (
         {{ count_where('is_closure_before_referral') }} as n_closed_before,
         {{ count_where('is_inside_open_spell') }} as n_inside_open,
         {{ count_where('is_after_return') }} as n_after_return,
-        count(closure_date) as n_closed,
+        count(referrals_with_age.closure_date) as n_closed,
         {{ count_where('is_closed_after_return') }} as n_closed_after_return,
         {{ count_where('closure_date is not null and closure_reason is null') }} as n_closed_without_reason,
         {{ count_where('primary_need is null') }} as n_without_need,
         {{ count_where('is_open_at_data_end and last_return_year < last_landed_year') }} as n_dropped,
-        count(age_in_months) as n_of_known_age,
+        count(referrals_with_age.age_in_months) as n_of_known_age,
         {{ count_where('age_in_months < age_months_min or age_in_months > 12 * age_years_max') }} as n_age_impossible,
-        {%- for fact in ['closure', 'closure_reason', 'primary_need', 'nfa'] %}
-        {{ count_comparable('is_' ~ fact ~ '_conflicting') }} as n_comparable_{{ fact }},
-        {{ count_where('is_' ~ fact ~ '_conflicting') }} as n_conflicting_{{ fact }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ count_comparable('is_closure_conflicting') }} as n_comparable_closure,
+        {{ count_where('is_closure_conflicting') }} as n_conflicting_closure,
+        {{ count_comparable('is_closure_reason_conflicting') }} as n_comparable_closure_reason,
+        {{ count_where('is_closure_reason_conflicting') }} as n_conflicting_closure_reason,
+        {{ count_comparable('is_primary_need_conflicting') }} as n_comparable_primary_need,
+        {{ count_where('is_primary_need_conflicting') }} as n_conflicting_primary_need,
+        {{ count_comparable('is_nfa_conflicting') }} as n_comparable_nfa,
+        {{ count_where('is_nfa_conflicting') }} as n_conflicting_nfa
     from referrals_with_age
     cross join age_rules
     group by referrals_with_age.la_code, referrals_with_age.last_return_year

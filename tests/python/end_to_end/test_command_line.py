@@ -53,6 +53,22 @@ def test_a_step_without_a_warehouse_says_so_in_one_line_and_makes_no_file(comman
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data_quality"], "no warehouse there yet"),
+        (["data_quality", "--run", "a_run"], "--run names a run of a programme"),
+        (["family_safeguarding", "--authority", "335"], "--authority belongs to csceval report data_quality"),
+    ],
+)
+def test_the_two_kinds_of_report_keep_their_options_apart(arguments: list[str], said: str, tmp_path: Path):
+    done = csceval("report", *arguments, cwd=tmp_path, CSC_WAREHOUSE=str(tmp_path / "absent.duckdb"))
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path):
     done = csceval("land", tmp_path / "nothing_here", "-w", tmp_path / "w.duckdb")
     assert done.returncode == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from pathlib import Path
 
 from csc_evaluation.landing import cin_xml, rejects, ssda903
 from csc_evaluation.project import project_dir
@@ -36,7 +37,7 @@ def test_every_check_described_is_made_and_every_check_made_is_described():
 
 def test_refusals_are_told_by_words_that_landing_uses():
     sources = "\n".join(
-        open(module.__file__, encoding="utf-8").read() for module in (cin_xml, rejects, ssda903)
+        Path(module.__file__).read_text(encoding="utf-8") for module in (cin_xml, rejects, ssda903)
     )
     for row in seed("data_quality_landing_rules"):
         if row["reason_part"]:
@@ -45,7 +46,7 @@ def test_refusals_are_told_by_words_that_landing_uses():
 
 def test_unlisted_codes_are_told_by_fields_that_landing_reads():
     read = set(
-        re.findall(r'landing\.code\(\s*"(\w+)", "(\w+)"', open(cin_xml.__file__, encoding="utf-8").read())
+        re.findall(r'landing\.code\(\s*"(\w+)", "(\w+)"', Path(cin_xml.__file__).read_text(encoding="utf-8"))
     )
     read |= {(module.name, column.name) for module in ssda903.MODULES.values() for column in module.columns}
     for row in seed("data_quality_landing_rules"):
