@@ -107,6 +107,6 @@ def test_family_valued_is_added_by_the_rows_of_the_page_alone(tmp_path: Path):
             f"select count(*) from marts.la_quarter_rates where programme = '{PROGRAMME}' and rate > 0"
         ) == [(10,)]
         # The other programmes are as they were: the children count for Family Safeguarding by their first referral.
-        assert query(
-            "select count(*) from marts.index_events where programme = 'family_safeguarding'"
-        ) == [(4,)]
+        assert query("select count(*) from marts.index_events where programme = 'family_safeguarding'") == [
+            (4,)
+        ]
