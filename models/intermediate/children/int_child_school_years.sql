@@ -1,5 +1,5 @@
--- One row per child linked to school records and academic year in which it has one: free meals at the spring census,
--- within six years, and by pupil premium in the infant years, when every pupil gets free meals
+-- One row per child linked to school census records and academic year in which it has one: free meals at the spring
+-- census, within six years, and by pupil premium in the infant years, when every pupil gets free meals
 -- (definitions, section 3). Where a child links to several pupils the maximum counts.
 
 with
@@ -15,51 +15,11 @@ census_records as (
 
 ),
 
-absence_records as (
-
-    select * from {{ ref('stg_school__absence') }}
-
-),
-
-parameters as (
-
-    select * from {{ ref('parameters') }}
-
-),
-
 infant_rule as (
 
     select parameter_value as pupil_premium_ncyear_max
-    from parameters
+    from {{ ref('parameters') }}
     where programme = '*' and parameter = 'pupil_premium_ncyear_max'
-
-),
-
-school_records as (
-
-    select
-        pupil_id,
-        academic_year,
-        census_term,
-        nc_year_number,
-        is_fsm_eligible,
-        is_ever_fsm_6,
-        is_pupil_premium,
-        true as is_census
-    from census_records
-
-    union all
-
-    select
-        pupil_id,
-        academic_year,
-        cast(null as string) as census_term,
-        nc_year_number,
-        cast(null as boolean) as is_fsm_eligible,
-        cast(null as boolean) as is_ever_fsm_6,
-        cast(null as boolean) as is_pupil_premium,
-        false as is_census
-    from absence_records
 
 ),
 
@@ -67,23 +27,22 @@ final as (
 
     select
         links.child_id,
-        school_records.academic_year,
-        bool_or(school_records.is_census) as has_census_record,
-        bool_or(school_records.is_census and school_records.nc_year_number is not null) as has_school_year_record,
-        bool_or(coalesce(school_records.census_term = 'spring' and school_records.is_fsm_eligible, false))
+        census_records.academic_year,
+        bool_or(census_records.nc_year_number is not null) as has_school_year_record,
+        bool_or(coalesce(census_records.census_term = 'spring' and census_records.is_fsm_eligible, false))
             as is_fsm_eligible_in_spring,
-        bool_or(coalesce(school_records.is_ever_fsm_6, false)) as is_ever_fsm_6,
+        bool_or(coalesce(census_records.is_ever_fsm_6, false)) as is_ever_fsm_6,
         bool_or(
             coalesce(
-                school_records.is_pupil_premium
-                and school_records.nc_year_number between 0 and infant_rule.pupil_premium_ncyear_max,
+                census_records.is_pupil_premium
+                and census_records.nc_year_number between 0 and infant_rule.pupil_premium_ncyear_max,
                 false
             )
         ) as is_infant_pupil_premium
     from links
-    inner join school_records on links.pupil_id = school_records.pupil_id
+    inner join census_records on links.pupil_id = census_records.pupil_id
     cross join infant_rule
-    group by links.child_id, school_records.academic_year
+    group by links.child_id, census_records.academic_year
 
 )
 

@@ -25,19 +25,29 @@ asylum as (
 
 ),
 
-linked_children as (
+links as (
 
-    select
-        child_id,
-        bool_or(is_pupil_in_two_authorities) as is_pupil_in_two_authorities
-    from {{ ref('int_child_pupils') }}
-    group by child_id
+    select * from {{ ref('int_child_pupils') }}
 
 ),
 
-children_at_school as (
+pupils_with_record as (
 
-    select distinct child_id from {{ ref('int_child_school_years') }}
+    select pupil_id from {{ ref('stg_school__census') }}
+    union
+    select pupil_id from {{ ref('stg_school__absence') }}
+
+),
+
+linked_children as (
+
+    select
+        links.child_id,
+        bool_or(pupils_with_record.pupil_id is not null) as has_pupil_link,
+        bool_or(links.is_pupil_in_two_authorities) as is_pupil_in_two_authorities
+    from links
+    left join pupils_with_record on links.pupil_id = pupils_with_record.pupil_id
+    group by links.child_id
 
 ),
 
@@ -61,14 +71,13 @@ final as (
         disabilities.first_disabled_year,
         asylum.child_id is not null as is_uasc,
         asylum.asylum_known_from,
-        children_at_school.child_id is not null as has_pupil_link,
+        coalesce(linked_children.has_pupil_link, false) as has_pupil_link,
         coalesce(linked_children.is_pupil_in_two_authorities, false) as is_pupil_in_two_authorities
     from characteristics
     left join birth_months on characteristics.child_id = birth_months.child_id
     left join disabilities on characteristics.child_id = disabilities.child_id
     left join asylum on characteristics.child_id = asylum.child_id
     left join linked_children on characteristics.child_id = linked_children.child_id
-    left join children_at_school on characteristics.child_id = children_at_school.child_id
 
 )
 

@@ -72,15 +72,13 @@ final as (
         events_with_age.index_event,
         events_with_age.la_code,
         events_with_age.child_id,
-        events_with_age.event_id,
         events_with_age.event_date,
-        events_with_age.referral_id,
         events_with_age.referral_date,
         events_with_age.primary_need,
         events_with_age.is_nfa_at_referral,
         events_with_age.is_closed_after_assessment,
         events_with_age.previous_referral_date,
-        events_with_age.first_completed_assessment_id,
+        events_with_age.first_completed_assessment_start,
         events_with_age.care_legal_status,
         case
             when events_with_age.completed_years < 0 then 0

@@ -21,7 +21,7 @@ candidates_in_order as (
 
     select
         *,
-        row_number() over (partition by programme, index_event, child_id order by event_date, event_id) as sequence
+        row_number() over (partition by programme, index_event, child_id order by event_date, referral_date) as sequence
     from candidates
 
 ),
@@ -55,14 +55,12 @@ final as (
         cast(sequence as integer) as sequence,
         la_code,
         event_date as index_date,
-        event_id,
-        referral_id,
         referral_date,
         primary_need,
         is_nfa_at_referral,
         is_closed_after_assessment,
         previous_referral_date,
-        first_completed_assessment_id,
+        first_completed_assessment_start,
         care_legal_status,
         age_at_event as age_at_index,
         age_in_months as age_in_months_at_index,

@@ -19,7 +19,6 @@ first_assessments as (
 final as (
 
     select
-        referral_spells.referral_id,
         referral_spells.la_code,
         referral_spells.child_id,
         referral_spells.referral_date,
@@ -34,9 +33,12 @@ final as (
         lag(referral_spells.referral_date) over (
             partition by referral_spells.child_id order by referral_spells.referral_date
         ) as previous_referral_date,
-        first_assessments.assessment_id as first_completed_assessment_id
+        first_assessments.assessment_start as first_completed_assessment_start
     from referral_spells
-    left join first_assessments on referral_spells.referral_id = first_assessments.referral_id
+    left join first_assessments
+        on
+            referral_spells.child_id = first_assessments.child_id
+            and referral_spells.referral_date = first_assessments.referral_date
 
 )
 

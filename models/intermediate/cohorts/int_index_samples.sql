@@ -57,7 +57,11 @@ chosen_by_factors as (
         index_events.index_event_no,
         codes_of_sample.outcome
     from index_events
-    inner join assessment_factors on index_events.first_completed_assessment_id = assessment_factors.assessment_id
+    inner join assessment_factors
+        on
+            index_events.child_id = assessment_factors.child_id
+            and index_events.referral_date = assessment_factors.referral_date
+            and index_events.first_completed_assessment_start = assessment_factors.assessment_start
     inner join codes_of_sample
         on
             index_events.programme = codes_of_sample.programme

@@ -30,15 +30,13 @@ final as (
         'referral' as event_kind,
         la_code,
         child_id,
-        referral_id as event_id,
         referral_date as event_date,
-        referral_id,
         referral_date,
         primary_need,
         is_nfa_at_referral,
         is_closed_after_assessment,
         previous_referral_date,
-        first_completed_assessment_id,
+        first_completed_assessment_start,
         cast(null as string) as care_legal_status
     from referrals
 
@@ -48,15 +46,13 @@ final as (
         'nfa' as event_kind,
         la_code,
         child_id,
-        referral_id as event_id,
         nfa_date as event_date,
-        referral_id,
         referral_date,
         primary_need,
         is_nfa_at_referral,
         is_closed_after_assessment,
         previous_referral_date,
-        first_completed_assessment_id,
+        first_completed_assessment_start,
         cast(null as string) as care_legal_status
     from referrals
     where nfa_date is not null
@@ -67,15 +63,13 @@ final as (
         'assessment' as event_kind,
         la_code,
         child_id,
-        assessment_id as event_id,
         assessment_start as event_date,
-        referral_id,
         referral_date,
         cast(null as string) as primary_need,
         cast(null as boolean) as is_nfa_at_referral,
         cast(null as boolean) as is_closed_after_assessment,
         cast(null as date) as previous_referral_date,
-        cast(null as string) as first_completed_assessment_id,
+        cast(null as date) as first_completed_assessment_start,
         cast(null as string) as care_legal_status
     from assessments
 
@@ -85,15 +79,13 @@ final as (
         'care_period' as event_kind,
         la_code,
         child_id,
-        care_period_id as event_id,
         care_start as event_date,
-        cast(null as string) as referral_id,
         cast(null as date) as referral_date,
         cast(null as string) as primary_need,
         cast(null as boolean) as is_nfa_at_referral,
         cast(null as boolean) as is_closed_after_assessment,
         cast(null as date) as previous_referral_date,
-        cast(null as string) as first_completed_assessment_id,
+        cast(null as date) as first_completed_assessment_start,
         first_legal_status as care_legal_status
     from care_periods
 

@@ -45,7 +45,11 @@ final as (
         last_day.n_working_days_before - first_day.n_working_days_before as n_working_days,
         assessments.authorisation_date
     from windows
-    inner join assessments on windows.event_id = assessments.assessment_id
+    inner join assessments
+        on
+            windows.child_id = assessments.child_id
+            and windows.referral_date = assessments.referral_date
+            and windows.index_date = assessments.assessment_start
     inner join working_days as first_day on assessments.assessment_start = first_day.calendar_date
     inner join working_days as last_day on assessments.authorisation_date = last_day.calendar_date
     left join observed_spans

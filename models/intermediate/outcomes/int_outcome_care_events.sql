@@ -38,7 +38,8 @@ missing_episodes as (
 events as (
 
     select
-        care_periods.care_period_id as event_id,
+        care_periods.child_id,
+        care_periods.care_start,
         'placement' as group_use,
         care_episodes.placement as code,
         care_episodes.episode_start as event_date
@@ -51,7 +52,8 @@ events as (
     union all
 
     select
-        care_period_id as event_id,
+        child_id,
+        care_start,
         'care_end' as group_use,
         end_reason as code,
         care_end as event_date
@@ -60,7 +62,8 @@ events as (
     union all
 
     select
-        care_periods.care_period_id as event_id,
+        care_periods.child_id,
+        care_periods.care_start,
         'event' as group_use,
         missing_episodes.missing_type as code,
         missing_episodes.missing_start as event_date
@@ -79,7 +82,8 @@ final as (
     from windows
     inner join events
         on
-            windows.event_id = events.event_id
+            windows.child_id = events.child_id
+            and windows.index_date = events.care_start
             and {{ is_within('events.event_date', 'windows.index_date', 'windows.follow_up_end') }}
     inner join outcome_codes
         on

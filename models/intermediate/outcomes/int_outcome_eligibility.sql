@@ -38,7 +38,6 @@ windows as (
         index_events.la_code,
         index_events.index_date,
         index_events.referral_date,
-        index_events.event_id,
         index_events.go_live_date,
         index_events.embedding_start,
         index_events.age_at_index,

@@ -30,7 +30,10 @@ placements_counted as (
         min(windows.index_date) as event_date,
         count(placement_moves.episode_start) as n_placements
     from windows
-    inner join care_periods on windows.event_id = care_periods.care_period_id
+    inner join care_periods
+        on
+            windows.child_id = care_periods.child_id
+            and windows.index_date = care_periods.care_start
     left join placement_moves
         on
             care_periods.child_id = placement_moves.child_id

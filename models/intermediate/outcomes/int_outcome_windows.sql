@@ -24,7 +24,6 @@ final as (
         la_code,
         index_date,
         referral_date,
-        event_id,
         go_live_date,
         window_months,
         follow_up_months,
