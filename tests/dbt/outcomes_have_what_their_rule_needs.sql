@@ -1,5 +1,5 @@
--- Every outcome has the groups of codes that its rule counts and the collections it is observed in; a variant belongs to
--- an evaluated outcome, which names the collections for both (definitions, sections 4 and 5).
+-- Every outcome has the groups of codes that its rule counts and the collections it is observed in; a variant belongs
+-- to an evaluated outcome, which names the collections for both (definitions, sections 4 and 5).
 
 with
 outcomes as (

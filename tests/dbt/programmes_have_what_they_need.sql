@@ -1,5 +1,5 @@
--- Every programme has sites, an evaluated outcome, and both further definitions of treatment (definitions, sections 1, 4
--- and 5).
+-- Every programme has sites, an evaluated outcome, and both further definitions of treatment (definitions, sections 1,
+-- 4 and 5).
 
 with
 programmes as (

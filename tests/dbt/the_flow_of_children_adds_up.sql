@@ -1,5 +1,5 @@
--- In the flow into a sample each stage keeps what the one before kept less what it excludes, and the last keeps the fully
--- observed rows of the outcome (definitions, section 4).
+-- In the flow into a sample each stage keeps what the one before kept less what it excludes, and the last keeps the
+-- fully observed rows of the outcome (definitions, section 4).
 
 with
 sample_flow as (

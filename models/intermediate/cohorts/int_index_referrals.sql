@@ -1,5 +1,5 @@
--- One row per referral spell with what makes it an index event or puts it in a sample: the day on which it ended without
--- further action, the child's referral before it, and the factors of its first completed assessment
+-- One row per referral spell with what makes it an index event or puts it in a sample: the day on which it ended
+-- without further action, the child's referral before it, and the factors of its first completed assessment
 -- (definitions, sections 4 and 5).
 
 with

@@ -1,5 +1,6 @@
--- One row per index event and outcome whose sample is chosen by codes: a referral whose first completed assessment found
--- one of the outcome's factors, or a period of care that starts under one of its legal statuses (definitions, section 5).
+-- One row per index event and outcome whose sample is chosen by codes: a referral whose first completed assessment
+-- found one of the outcome's factors, or a period of care that starts under one of its legal statuses (definitions,
+-- section 5).
 
 with
 index_events as (

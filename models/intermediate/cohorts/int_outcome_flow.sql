@@ -1,6 +1,6 @@
--- One row per programme, outcome and authority: index events of the outcome's kind, by the reason for which they are not
--- in its sample, and those in it by whether their follow-up is observed. An index event followed by school terms counts
--- as observed with its first observed term (definitions, sections 4 and 5).
+-- One row per programme, outcome and authority: index events of the outcome's kind, by the reason for which they are
+-- not in its sample, and those in it by whether their follow-up is observed. An index event followed by school terms
+-- counts as observed with its first observed term (definitions, sections 4 and 5).
 
 with
 eligibility as (

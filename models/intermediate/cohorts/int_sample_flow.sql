@@ -1,6 +1,6 @@
--- One row per programme, outcome, authority and step: from all who were found to those fully observed, with the reason of
--- each exclusion; children where the first referral is the index event, else events (definitions, section 4). In each
--- stage those kept and excluded add up to those kept in the stage before.
+-- One row per programme, outcome, authority and step: from all who were found to those fully observed, with the reason
+-- of each exclusion; children where the first referral is the index event, else events (definitions, section 4). In
+-- each stage those kept and excluded add up to those kept in the stage before.
 
 with
 outcomes as (
@@ -39,10 +39,11 @@ every_authority as (
         {% endfor %}
         {% for count in [
             'n_not_outcome_age', 'n_not_in_sample', 'n_into_embedding', 'n_without_value', 'n_with_value',
-            'n_after_data_span', 'n_return_missing', 'n_fully_observed',
+            'n_after_data_span', 'n_return_missing',
         ] %}
-        coalesce(outcome_flow.{{ count }}, 0) as {{ count }}{{ ',' if not loop.last }}
+        coalesce(outcome_flow.{{ count }}, 0) as {{ count }},
         {% endfor %}
+        coalesce(outcome_flow.n_fully_observed, 0) as n_fully_observed
     from outcomes
     cross join authorities
     left join index_flow

@@ -1,5 +1,6 @@
--- One row per authority and year that any programme's data touch: children aged 0 to 17 at the middle of the year; years
--- without an estimate are interpolated linearly, ends carried (definitions, section 6). Null for an authority without any.
+-- One row per authority and year that any programme's data touch: children aged 0 to 17 at the middle of the year;
+-- years without an estimate are interpolated linearly, ends carried (definitions, section 6). Null for an authority
+-- without any.
 
 with
 programmes as (

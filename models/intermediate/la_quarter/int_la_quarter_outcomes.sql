@@ -1,6 +1,6 @@
--- One row per programme, outcome, authority and quarter of the trial period: index events in the sample (a row per school
--- term where the outcome is by term), those fully observed, and the mean of the outcome with its standard error, from
--- exact decimal sums. A quarter without index events has a row of zeros (definitions, section 7).
+-- One row per programme, outcome, authority and quarter of the trial period: index events in the sample (a row per
+-- school term where the outcome is by term), those fully observed, and the mean of the outcome with its standard
+-- error, from exact decimal sums. A quarter without index events has a row of zeros (definitions, section 7).
 
 with
 outcomes as (

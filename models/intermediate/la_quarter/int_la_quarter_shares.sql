@@ -1,5 +1,5 @@
--- One row per programme, kind of index event, authority and quarter with index events: the shares with free school meals
--- and White British among all children of the sample whose value is known (definitions, section 6).
+-- One row per programme, kind of index event, authority and quarter with index events: the shares with free school
+-- meals and White British among all children of the sample whose value is known (definitions, section 6).
 
 with
 index_children as (

@@ -33,10 +33,12 @@ final as (
     select
         links.child_id,
         absence_records.academic_year,
-        {% for term in ['autumn', 'spring', 'summer'] %}
-        sum(absence_records.sessions_possible_{{ term }}) as n_possible_{{ term }},
-        sum(absence_records.unauthorised_absence_{{ term }}) as n_unauthorised_{{ term }}{{ ',' if not loop.last }}
-        {% endfor %}
+        sum(absence_records.sessions_possible_autumn) as n_possible_autumn,
+        sum(absence_records.unauthorised_absence_autumn) as n_unauthorised_autumn,
+        sum(absence_records.sessions_possible_spring) as n_possible_spring,
+        sum(absence_records.unauthorised_absence_spring) as n_unauthorised_spring,
+        sum(absence_records.sessions_possible_summer) as n_possible_summer,
+        sum(absence_records.unauthorised_absence_summer) as n_unauthorised_summer
     from children_followed
     inner join links on children_followed.child_id = links.child_id
     inner join absence_records on links.pupil_id = absence_records.pupil_id

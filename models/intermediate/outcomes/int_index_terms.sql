@@ -1,6 +1,6 @@
 -- One row per index event of a child at school and school term followed: the child's sessions in it where absence was
--- measured, and whether the term belongs to the outcome: it does where it could not be measured, and where the child has
--- possible sessions. At school is a child with possible sessions in any of the terms (definitions, section 5).
+-- measured, and whether the term belongs to the outcome: it does where it could not be measured, and where the child
+-- has possible sessions. At school is a child with possible sessions in any of the terms (definitions, section 5).
 
 with
 index_events as (
@@ -42,14 +42,18 @@ terms_with_sessions as (
         terms.term_end,
         terms.is_collected,
         terms.is_measurable,
-        {% for count in ['n_possible', 'n_unauthorised'] %}
         case
             when not terms.is_measurable then null
-            when terms.term = 'autumn' then absence_years.{{ count }}_autumn
-            when terms.term = 'spring' then absence_years.{{ count }}_spring
-            else absence_years.{{ count }}_summer
-        end as {{ count }}{{ ',' if not loop.last }}
-        {% endfor %}
+            when terms.term = 'autumn' then absence_years.n_possible_autumn
+            when terms.term = 'spring' then absence_years.n_possible_spring
+            else absence_years.n_possible_summer
+        end as n_possible,
+        case
+            when not terms.is_measurable then null
+            when terms.term = 'autumn' then absence_years.n_unauthorised_autumn
+            when terms.term = 'spring' then absence_years.n_unauthorised_spring
+            else absence_years.n_unauthorised_summer
+        end as n_unauthorised
     from distinct_events
     inner join terms
         on

@@ -35,19 +35,14 @@ by_term as (
 
 ),
 
-together as (
+terms_added_up as (
 
     select
         windows.index_event_no,
         windows.outcome,
-        cast(0 as integer) as term,
-        case
-            -- A term that was collected but not landed leaves the whole incomplete.
-            when not bool_or(index_terms.is_collected and not index_terms.is_measurable)
-                then 100.0
-                * sum(case when index_terms.is_measurable then index_terms.n_unauthorised end)
-                / sum(index_terms.n_possible)
-        end as value,
+        bool_or(index_terms.is_collected and not index_terms.is_measurable) as is_term_not_landed,
+        sum(index_terms.n_possible) as n_possible,
+        sum(case when index_terms.is_measurable then index_terms.n_unauthorised end) as n_unauthorised,
         -- Also a term in which the child was not at school must be over before that can be known.
         max(case when index_terms.is_collected then index_terms.term_end end) as follow_up_end
     from windows
@@ -57,6 +52,19 @@ together as (
             and windows.n_terms >= index_terms.term_no
     where windows.measure = 'pooled_absence'
     group by windows.index_event_no, windows.outcome
+
+),
+
+together as (
+
+    select
+        index_event_no,
+        outcome,
+        cast(0 as integer) as term,
+        -- A term that was collected but not landed leaves the whole incomplete.
+        case when not is_term_not_landed then 100.0 * n_unauthorised / n_possible end as value,
+        follow_up_end
+    from terms_added_up
 
 ),
 

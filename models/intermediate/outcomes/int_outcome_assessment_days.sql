@@ -1,5 +1,5 @@
--- One row per completed assessment and outcome of measure assessment_working_days, less those beyond the fence where the
--- outcome is trimmed (definitions, section 5). Without assessments to make a fence from none is left out.
+-- One row per completed assessment and outcome of measure assessment_working_days, less those beyond the fence where
+-- the outcome is trimmed (definitions, section 5). Without assessments to make a fence from none is left out.
 
 with
 durations as (

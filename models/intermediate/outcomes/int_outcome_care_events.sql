@@ -1,6 +1,6 @@
--- One row per period of care that is an index event and outcome of measure kinship_care or missing_episode, with the first
--- event that counts in the window: an episode with one of the outcome's placements starts, the period ends for one of
--- its reasons, or a missing episode of one of its types starts (definitions, section 5).
+-- One row per period of care that is an index event and outcome of measure kinship_care or missing_episode, with the
+-- first event that counts in the window: an episode with one of the outcome's placements starts, the period ends for
+-- one of its reasons, or a missing episode of one of its types starts (definitions, section 5).
 
 with
 windows as (

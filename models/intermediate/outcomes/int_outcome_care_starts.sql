@@ -1,6 +1,6 @@
--- One row per index event and outcome of measure care_start in whose window a period of care starts, with the first such
--- start. It need not stem from the referral; a child already in care counts only by a new period
--- (definitions, section 5).
+-- One row per index event and outcome of measure care_start in whose window a period of care starts, with the first
+-- such start. It need not stem from the referral; a child already in care counts only by a new period (definitions,
+-- section 5).
 
 with
 windows as (

@@ -1,5 +1,5 @@
--- One row per index event and outcome of measure plan_days or care_days with at least one such day in the window: days on
--- any child protection plan, or in any period of care, each counted once; the day of ending does not count
+-- One row per index event and outcome of measure plan_days or care_days with at least one such day in the window: days
+-- on any child protection plan, or in any period of care, each counted once; the day of ending does not count
 -- (definitions, sections 3 and 5).
 
 with

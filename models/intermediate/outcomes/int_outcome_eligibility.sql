@@ -75,8 +75,7 @@ final as (
         case windows.sample_rule
             when 'all' then true
             when 'child_in_need'
-                then not coalesce(windows.is_nfa_at_referral, false)
-                and not coalesce(windows.is_closed_after_assessment, false)
+                then not coalesce(windows.is_nfa_at_referral or windows.is_closed_after_assessment, false)
             when 'closed_after_assessment' then coalesce(windows.is_closed_after_assessment, false)
             when 'closed_or_nfa' then true
             else samples.index_event_no is not null

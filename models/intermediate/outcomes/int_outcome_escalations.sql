@@ -1,6 +1,6 @@
--- One row per index event and outcome of measure escalation whose child is referred again within the months allowed, and
--- within the window from that referral a child protection plan or a period of care starts, with the first such start
--- (definitions, section 5).
+-- One row per index event and outcome of measure escalation whose child is referred again within the months allowed,
+-- and within the window from that referral a child protection plan or a period of care starts, with the first such
+-- start (definitions, section 5).
 
 with
 windows as (

@@ -1,6 +1,6 @@
--- One row per index event, outcome and term with something that the outcome counts: its value, the day of the first such
--- event, whether the value is cut, and where it is not the outcome's own, the last day of follow-up
--- (definitions, section 5).
+-- One row per index event, outcome and term with something that the outcome counts: its value, the day of the first
+-- such event, whether the value is cut, and where it is not the outcome's own, the last day of follow-up (definitions,
+-- section 5).
 
 {{ config(materialized='view') }}
 

@@ -1,5 +1,5 @@
--- One row per index date and school term that starts after it, in order from the next one, as many as any outcome follows;
--- with whether absence can be measured in it: it was collected nationally and its table is landed
+-- One row per index date and school term that starts after it, in order from the next one, as many as any outcome
+-- follows; with whether absence can be measured in it: it was collected nationally and its table is landed
 -- (definitions, section 5).
 
 with

@@ -1,6 +1,7 @@
--- One row per programme, outcome, child, sequence and term (0: not by school term): the outcome's value, missing where its
--- follow-up is not fully observed: it starts on or after the first day of the authority's observed span, any months
--- without an earlier referral lie within the span too, and it ends on or before its last (definitions, sections 4 and 5).
+-- One row per programme, outcome, child, sequence and term (0: not by school term): the outcome's value, missing where
+-- its follow-up is not fully observed: it starts on or after the first day of the authority's observed span, any
+-- months without an earlier referral lie within the span too, and it ends on or before its last (definitions, sections
+-- 4 and 5).
 
 with
 windows as (

@@ -1,5 +1,5 @@
--- One row per programme, trimmed outcome and arm: the fence, and how many of the fully observed assessments lie beyond it
--- (definitions, section 5).
+-- One row per programme, trimmed outcome and arm: the fence, and how many of the fully observed assessments lie beyond
+-- it (definitions, section 5).
 
 with
 durations as (

@@ -1,4 +1,5 @@
--- One row per programme, kind of index event, authority, quarter and covariate of the authority (definitions, section 6).
+-- One row per programme, kind of index event, authority, quarter and covariate of the authority (definitions, section
+-- 6).
 
 with
 la_quarter_covariates as (
