@@ -60,14 +60,14 @@ final as (
         index_children.la_code,
         index_children.index_date,
         case index_children.index_event
-            when 'care_period' then {{ spell_id('index_children.child_id', ['index_children.index_date']) }}
+            when 'care_period' then {{ spell_id('index_children.child_id', 'index_children.index_date') }}
             when 'assessment'
                 then {{ spell_id(
-                    'index_children.child_id', ['index_children.referral_date', 'index_children.index_date']
+                    'index_children.child_id', 'index_children.referral_date', 'index_children.index_date'
                 ) }}
-            else {{ spell_id('index_children.child_id', ['index_children.referral_date']) }}
+            else {{ spell_id('index_children.child_id', 'index_children.referral_date') }}
         end as event_id,
-        {{ spell_id('index_children.child_id', ['index_children.referral_date']) }} as referral_id,
+        {{ spell_id('index_children.child_id', 'index_children.referral_date') }} as referral_id,
         index_children.age_at_index,
         index_children.age_in_months_at_index,
         index_children.is_unborn_at_index,

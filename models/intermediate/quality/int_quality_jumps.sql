@@ -74,7 +74,9 @@ own_changes as (
         common_changes.common_log_ratio,
         changes.log_ratio - common_changes.common_log_ratio as own_log_ratio,
         cast(
-            power(changes.log_ratio - common_changes.common_log_ratio, 2) / changes.poisson_variance as decimal(28, 9)
+            (changes.log_ratio - common_changes.common_log_ratio)
+            * (changes.log_ratio - common_changes.common_log_ratio)
+            / changes.poisson_variance as decimal(28, 9)
         ) as squared_z,
         cast(1 / changes.poisson_variance as decimal(28, 9)) as weight
     from changes
@@ -88,9 +90,7 @@ sums_of_other_changes as (
     -- All changes of the kind, less its own and those of the authority in the years before and after.
     select
         *,
-        sum(squared_z) over (partition by kind)
-        - sum(squared_z) over near_changes
-            as squared_z_of_others,
+        sum(squared_z) over (partition by kind) - sum(squared_z) over near_changes as squared_z_of_others,
         sum(weight) over (partition by kind)
         - sum(weight) over near_changes
             as weight_of_others,
@@ -108,9 +108,11 @@ changes_measured as (
 
     select
         *,
-        own_log_ratio / sqrt(
-            poisson_variance
-            + greatest(0, cast((squared_z_of_others - n_other_changes) / nullif(weight_of_others, 0) as double))
+        cast(
+            own_log_ratio / sqrt(
+                poisson_variance
+                + greatest(0, cast((squared_z_of_others - n_other_changes) / nullif(weight_of_others, 0) as double))
+            ) as decimal(18, 6)
         ) as change_in_sd
     from sums_of_other_changes
 
@@ -128,11 +130,11 @@ final as (
             round(counts_with_previous.n_events_before * exp(changes_measured.common_log_ratio), 0) as bigint
         ) as n_expected,
         case
-            when changes_measured.n_other_changes >= rules.ratios_min then round(changes_measured.change_in_sd, 6)
+            when changes_measured.n_other_changes >= rules.ratios_min then cast(changes_measured.change_in_sd as double)
         end as change_in_sd,
         case
             when changes_measured.n_other_changes >= rules.ratios_min
-                then abs(round(changes_measured.change_in_sd, 6)) > rules.jump_sd
+                then abs(changes_measured.change_in_sd) > rules.jump_sd
         end as is_jump
     from counts_with_previous
     cross join rules

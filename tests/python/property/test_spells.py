@@ -302,7 +302,8 @@ def test_the_outcome_of_five_hundred_children_equals_the_reference(models: Compi
             expected[child_id] = (index_date, add_months(index_date, 18), value)
     models.build(rows, OUTCOMES)
     found = models.query(
-        "select child_id, index_date, window_end, value from intermediate.int_trial_outcomes"
+        "select child_id, index_date, window_end, value from intermediate.int_trial_outcomes "
+        "where programme = 'family_safeguarding' and outcome = 'looked_after_18m'"
     )
     assert {child_id: tuple(rest) for child_id, *rest in found} == expected
     assert {value for *_, value in expected.values()} == {0.0, 1.0, None}

@@ -6,7 +6,7 @@ import csv
 import re
 from pathlib import Path
 
-from csc_evaluation.landing import cin_xml, rejects, ssda903
+from csc_evaluation.landing import cin_xml, context, rejects, ssda903
 from csc_evaluation.project import project_dir
 
 PROJECT = project_dir()
@@ -37,7 +37,7 @@ def test_every_check_described_is_made_and_every_check_made_is_described():
 
 def test_refusals_are_told_by_words_that_landing_uses():
     sources = "\n".join(
-        Path(module.__file__).read_text(encoding="utf-8") for module in (cin_xml, rejects, ssda903)
+        Path(module.__file__).read_text(encoding="utf-8") for module in (cin_xml, context, rejects, ssda903)
     )
     for row in seed("data_quality_landing_rules"):
         if row["reason_part"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,17 @@ CONTRACT = {
     "is_unborn_at_index financial_year quarter_start is_treated_authority go_live_date is_treated exposure_months "
     "gender ethnicity ethnic_group_major is_disabled is_disabled_by_index is_uasc is_uasc_by_index fsm_regression "
     "fsm_cem n_previous_plans has_previous_plan primary_need is_in_care_at_index has_pupil_link la_share_fsm "
-    "la_share_white_british has_other_programme",
-    "trial_outcomes": "programme outcome child_id sequence term la_code index_date value is_fully_observed event_date",
+    "la_share_white_british la_n_children has_other_programme event_id is_treated_by_share is_treated_by_days",
+    "trial_outcomes": "programme outcome index_event child_id sequence term la_code index_date window_end value "
+    "is_fully_observed event_date is_censored exposure_months is_partly_exposed",
+    "la_quarter_rates": "programme measure la_code quarter_start n_events n_population rate",
+    "la_quarter_covariates": "programme index_event la_code quarter_start covariate value is_filled",
+    "covariate_missingness": "programme index_event is_treated_authority financial_year covariate level collection "
+    "n_index_events n_missing share_missing",
+    "trimmed_durations": "programme outcome is_treated_authority duration_fence n_assessments n_trimmed share_trimmed",
+    "observed_spans": "programme outcome la_code first_missing_year observed_from observed_to",
+    "data_quality_authorities": "programme la_code worst_severity doubts",
+    "data_quality_counts": "la_code return_year",
     "la_quarter_outcomes": "programme outcome la_code quarter_start n_children sum_value mean_value standard_error "
     "n_index_events share_fully_observed",
     "sample_flow_counts": "programme outcome la_code step_no step reason n_children",
@@ -78,6 +88,10 @@ def built(scratch: Path) -> Path:
             child_no = rows.child(into, "d", birth_month=date(2008, 1, 1))
             referral_no = rows.referral(into, child_no, "d", date(2024, 2, 1))
             rows.cp_plan(into, child_no, referral_no, "d", date(2024, 2, 10))
+            record_no = rows.assessment(
+                into, child_no, referral_no, "d", date(2024, 2, 5), authorisation_date=date(2024, 3, 1)
+            )
+            rows.factor(into, child_no, referral_no, record_no, "d", "4B")
             rows.episode(care, "d", date(2024, 2, 15), reason_new_episode="S", placement="U1")
     rows.write(path)
     done = dbt("build", warehouse=path, scratch=scratch)
@@ -108,8 +122,16 @@ def test_an_empty_warehouse_builds_and_every_authority_has_its_quarters(scratch:
     done = dbt("build", warehouse=path, scratch=scratch)
     assert done.returncode == 0, done.stdout
     assert build_rows(path) == [("build", "success", False)]
-    assert query(path, "select count(*), sum(n_children) from marts.la_quarter_outcomes") == [
-        (query(path, "select count(*) from reference.local_authorities")[0][0] * 22, 0)
+    # 22 quarters for the seven outcomes and variants of Family Safeguarding and of No Wrong Door, 44 for the nine
+    # of Signs of Safety, for each authority.
+    n_authorities = query(path, "select count(*) from reference.local_authorities")[0][0]
+    assert query(
+        path,
+        "select programme, count(*), sum(n_children) from marts.la_quarter_outcomes group by 1 order by 1",
+    ) == [
+        ("family_safeguarding", 22 * 7 * n_authorities, 0),
+        ("no_wrong_door", 22 * 7 * n_authorities, 0),
+        ("signs_of_safety", 44 * 9 * n_authorities, 0),
     ]
 
 
@@ -124,17 +146,25 @@ def test_a_mart_has_the_columns_others_rely_on(built: Path, mart: str):
 
 def test_one_child_goes_all_the_way_through(built: Path):
     assert query(
-        built, "select age_at_index, gender, ethnicity, is_treated_authority from marts.index_events"
+        built,
+        "select age_at_index, gender, ethnicity, is_treated_authority from marts.index_events "
+        "where programme = 'family_safeguarding'",
     ) == [(5, "2", "WBRI", True)]
-    assert query(built, "select value, is_fully_observed from marts.trial_outcomes") == [(0.0, True)]
+    assert query(
+        built,
+        "select value, is_fully_observed from marts.trial_outcomes "
+        "where programme = 'family_safeguarding' and outcome = 'looked_after_18m'",
+    ) == [(0.0, True)]
     assert query(
         built,
         "select n_failed from marts.data_quality where check_name = 'closure_before_referral' and n_failed > 0",
     ) == [(1,)]
     flow = query(
-        built, "select step_no, n_children from marts.sample_flow_counts where la_code = '335' order by 1"
+        built,
+        "select step_no, n_children from marts.sample_flow_counts where la_code = '335' "
+        "and programme = 'family_safeguarding' and outcome = 'looked_after_18m' order by 1",
     )
-    assert [n for _, n in flow] == [2, 1, 1, 0, 0, 1, 0, 0, 1]
+    assert [n for _, n in flow] == [2, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 1]
 
 
 def test_a_build_of_a_part_is_not_recorded_as_a_whole_build(built: Path, scratch: Path):
@@ -142,43 +172,125 @@ def test_a_build_of_a_part_is_not_recorded_as_a_whole_build(built: Path, scratch
     assert build_rows(built)[-1] == ("build (selection)", "success", False)
 
 
-@pytest.mark.parametrize(
-    ("seed", "old", "new", "words"),
-    [
-        ("protocol/programmes.csv", ",0,12,", ",13,12,", "age_min between 0 and age_max"),
-        (
-            "protocol/sites.csv",
-            "family_safeguarding,335",
-            "family_safeguarding,999",
-            "a row without its parent",
+@dataclass(frozen=True)
+class BadRow:
+    """A change that breaks a seed, and what the build must say of it: the rule and the row."""
+
+    seed: str
+    old: str
+    new: str
+    words: tuple[str, ...]
+
+
+BAD_ROWS = {
+    "numbers and keys": (
+        BadRow(
+            "protocol/programmes.csv", ",0,12,", ",13,12,", ("age_min between 0 and age_max", "age_min = 13")
         ),
-        ("protocol/parameters.csv", "care_gap_days_max", "care_gap_days", "care_gap_days_max"),
-        (
-            "protocol/parameters.csv",
-            "*,care_gap_days_max,",
-            "family_safeguarding,care_gap_days_max,2,days,false,ours\n*,care_gap_days_max,",
-            "the parameter has no row for one programme",
-        ),
-        (
+        BadRow("protocol/parameters.csv", "care_gap_days_max", "care_gap_days", ("care_gap_days_max",)),
+        BadRow(
             "reference/gender_codes.csv",
             "1,1,true,male",
             "2,1,true,male",
-            "the columns together identify a row",
+            ("the columns together identify a row",),
         ),
-    ],
-)
-def test_a_bad_seed_stops_the_build_says_the_row_and_leaves_the_marts(
-    built: Path, tmp_path: Path, seed: str, old: str, new: str, words: str
+        BadRow(
+            "protocol/outcomes.csv",
+            "all,18,,18,,,false,0,12,,true,A period",
+            "all,0,,0,,,false,0,12,,true,A period",
+            ("window_months > 0", "outcome = looked_after_18m"),
+        ),
+        BadRow(
+            "protocol/outcomes.csv",
+            "care_proceedings,Progression",
+            "days_on_cp_plans_18m,Progression",
+            ("the columns together identify a row", "outcome = days_on_cp_plans_18m"),
+        ),
+    ),
+    "sites": (
+        BadRow(
+            "protocol/sites.csv",
+            "family_safeguarding,335,1,2020-09-01",
+            "family_safeguarding,999,1,2020-09-01",
+            ("a row without its parent", "la_code = 999"),
+        ),
+        BadRow(
+            "protocol/sites.csv",
+            "888,2,2021-02-01",
+            "888,2,2017-04-01",
+            ("a go-live date lies after the trial begins", "la_code = 888, go_live_date = 2017-04-01"),
+        ),
+        BadRow(
+            "protocol/sites.csv",
+            "signs_of_safety,304,",
+            "signs_of_safety,304,11,2017-01-01,2016-03-31,2016-12-31,true,ours\nsigns_of_safety,304,",
+            ("embedding periods of an authority do not overlap", "la_code = 304"),
+        ),
+        BadRow(
+            "protocol/sites.csv",
+            "801,2,2016-04-01",
+            "801,2,2016-05-01",
+            ("go_live_date = cast(embedding_end + interval 1 day as date)", "go_live_date = 2016-05-01"),
+        ),
+    ),
+    "what belongs together": (
+        BadRow(
+            "protocol/parameters.csv",
+            "*,care_gap_days_max,",
+            "family_safeguarding,care_gap_days_max,2,days,false,ours\n*,care_gap_days_max,",
+            ("the parameter has no row for one programme",),
+        ),
+        BadRow(
+            "protocol/outcome_collections.csv",
+            "family_safeguarding,looked_after_18m,cin,census",
+            "family_safeguarding,lookd_after_18m,cin,census",
+            ("a row without its parent", "outcome = lookd_after_18m"),
+        ),
+        BadRow(
+            "protocol/outcome_collections.csv",
+            "family_safeguarding,days_on_cp_plans_18m,cin,census\n",
+            "",
+            ("outcome_collections has a row for the outcome", "outcome = days_on_cp_plans_18m"),
+        ),
+        BadRow(
+            "protocol/outcome_code_groups.csv",
+            "no_wrong_door,neet_at_17_18,event,neet_activity\n",
+            "",
+            ("group_use event for the outcome", "outcome = neet_at_17_18"),
+        ),
+        BadRow(
+            "protocol/outcomes.csv",
+            "variant,assessment_duration,",
+            "variant,assessment_durations,",
+            ("a variant belongs to an evaluated outcome", "outcome = assessment_duration_untrimmed"),
+        ),
+        BadRow(
+            "protocol/treatment_variants.csv",
+            "no_wrong_door,open_days,28,",
+            "no_wrong_door,open_day,28,",
+            ("the programme has the treatment variant open_days", "programme = no_wrong_door"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("bad_rows", BAD_ROWS.values(), ids=BAD_ROWS)
+def test_bad_seed_rows_stop_the_build_are_named_with_their_rule_and_leave_the_marts(
+    built: Path, tmp_path: Path, bad_rows: tuple[BadRow, ...]
 ):
     project = copy_project(tmp_path / "project")
     path = copy_of(built, tmp_path)
     before = query(path, "select * from marts.index_events")
-    text = (project / "seeds" / seed).read_text()
-    assert old in text
-    (project / "seeds" / seed).write_text(text.replace(old, new, 1))
+    for bad in bad_rows:
+        seed = project / "seeds" / bad.seed
+        text = seed.read_text()
+        assert bad.old in text, bad
+        seed.write_text(text.replace(bad.old, bad.new, 1))
     done = dbt("build", warehouse=path, scratch=tmp_path, project=project)
     assert done.returncode == 1
-    assert re.search(r"Broken rule in .*" + re.escape(words), done.stdout), done.stdout[-3000:]
+    said = [line for line in done.stdout.splitlines() if "Broken rule in" in line]
+    for bad in bad_rows:
+        assert any(all(word in line for word in bad.words) for line in said), (bad.words, said)
     assert query(path, "select * from marts.index_events") == before
     assert not re.search(r"OK created sql (table|view) model (staging|intermediate|marts)\.", done.stdout)
     assert build_rows(path)[-1] == ("build", "failed", True)

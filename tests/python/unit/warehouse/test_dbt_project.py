@@ -52,6 +52,7 @@ NUMBERS_THAT_ARE_NO_CHOICE = {
     "0": "none, the first, unknown",
     "0.0": "none, as a share or a mean",
     "0.25": "the first quartile",
+    "0.5": "the median; half an event more, so that the logarithm of a count of zero is finite",
     "0.75": "the third quartile",
     "1": "one, the next, the whole",
     "1.0": "the whole, as a share",
