@@ -1,11 +1,11 @@
--- The authority-quarter table has a row for every evaluated outcome, authority and quarter of the trial period, and its
--- children add up to those fully observed (definitions, section 7).
+-- The authority-quarter table has a row for every outcome, authority and quarter of the trial period, and its
+-- values add up to those of the trial outcomes (definitions, section 7).
 
 with
 outcomes as (
 
     select * from {{ ref('outcomes') }}
-    where status = 'evaluated'
+    where status <> 'not_evaluated'
 
 ),
 
@@ -53,19 +53,19 @@ rows_found as (
         programme,
         outcome,
         count(*) as n_rows,
-        sum(n_children) as n_children,
+        sum(n_values) as n_values,
         sum(sum_value) as sum_value
     from la_quarter_outcomes
     group by programme, outcome
 
 ),
 
-children_found as (
+values_found as (
 
     select
         programme,
         outcome,
-        count(value) as n_children,
+        count(value) as n_values,
         sum(cast(value as decimal(12, 6))) as sum_value
     from trial_outcomes
     group by programme, outcome
@@ -82,11 +82,11 @@ left join rows_found
     on
         rows_expected.programme = rows_found.programme
         and rows_expected.outcome = rows_found.outcome
-left join children_found
+left join values_found
     on
-        rows_expected.programme = children_found.programme
-        and rows_expected.outcome = children_found.outcome
+        rows_expected.programme = values_found.programme
+        and rows_expected.outcome = values_found.outcome
 where
     coalesce(rows_found.n_rows, 0) <> rows_expected.n_rows_expected
-    or coalesce(rows_found.n_children, 0) <> coalesce(children_found.n_children, 0)
-    or coalesce(rows_found.sum_value, 0) <> coalesce(children_found.sum_value, 0)
+    or coalesce(rows_found.n_values, 0) <> coalesce(values_found.n_values, 0)
+    or coalesce(rows_found.sum_value, 0) <> coalesce(values_found.sum_value, 0)

@@ -20,13 +20,6 @@ la_quarters as (
 
 ),
 
-outcomes as (
-
-    select * from {{ ref('outcomes') }}
-    where status <> 'not_evaluated'
-
-),
-
 stages as (
 
     select
@@ -49,10 +42,6 @@ stages as (
 
 select stages.*
 from stages
-inner join outcomes
-    on
-        stages.programme = outcomes.programme
-        and stages.outcome = outcomes.outcome
 inner join la_quarters
     on
         stages.programme = la_quarters.programme
@@ -63,5 +52,4 @@ where
     or stages.n_in_cohort <> stages.n_in_trial_period - stages.n_excluded_by_cohort
     or stages.n_in_sample <> stages.n_in_cohort - stages.n_excluded_by_sample
     or stages.n_observed <> stages.n_in_sample - stages.n_excluded_by_follow_up
-    or (outcomes.measure <> 'term_absence' and stages.n_observed <> la_quarters.n_observed_in_quarters)
-    or (outcomes.measure = 'term_absence' and stages.n_observed > la_quarters.n_observed_in_quarters)
+    or stages.n_observed <> la_quarters.n_observed_in_quarters
