@@ -72,7 +72,7 @@ steps as (
         ('in the sample of the outcome', 'not at the age of the outcome', true, 'n_not_outcome_age'),
         ('in the sample of the outcome', 'not in the sample by its rule', true, 'n_not_in_sample'),
         ('in the sample of the outcome', 'follow-up runs into the embedding period', true, 'n_into_embedding'),
-        ('in the sample of the outcome', 'nothing to measure', true, 'n_without_value'),
+        ('in the sample of the outcome', 'nothing to measure, or beyond the fence', true, 'n_without_value'),
         ('in the sample of the outcome', 'kept', false, 'n_with_value'),
         ('fully observed', 'the follow-up runs past the end of the data', true, 'n_after_data_span'),
         ('fully observed', 'a return that the outcome needs is missing', true, 'n_return_missing'),

@@ -1,7 +1,7 @@
 -- One row per programme, outcome, authority and quarter of the trial period: index events in the sample, those fully
--- observed, and the mean of the outcome with its standard error, from exact decimal sums. Where the outcome is by school
--- term the mean is over children and terms, and the standard error allows for a child's terms being alike. A quarter
--- without index events has a row of zeros (definitions, section 7).
+-- observed, and the mean of the outcome with its standard error, from exact decimal sums. Where the outcome is by
+-- school term the mean is over children and terms, and the standard error allows for a child's terms being alike. A
+-- quarter without index events has a row of zeros (definitions, section 7).
 
 with
 outcomes as (
