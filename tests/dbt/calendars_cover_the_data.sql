@@ -1,5 +1,5 @@
--- Every year that a programme's data touch has bank holidays, and school terms where an outcome is by term: without them
--- days would count as working days, and terms would be passed over, silently (definitions, section 5).
+-- Every year that a programme's data touch has bank holidays, and school terms where an outcome is by term: without
+-- them days would count as working days, and terms would be passed over, silently (definitions, section 5).
 
 with
 programmes as (
