@@ -16,16 +16,10 @@ outcomes as (
 
 ),
 
-outcome_code_groups as (
+outcome_codes as (
 
-    select * from {{ ref('outcome_code_groups') }}
+    select * from {{ ref('int_outcome_codes') }}
     where group_use = 'sample'
-
-),
-
-code_groups as (
-
-    select * from {{ ref('code_groups') }}
 
 ),
 
@@ -42,13 +36,12 @@ codes_of_sample as (
         outcomes.outcome,
         outcomes.index_event,
         outcomes.sample_rule,
-        code_groups.code
+        outcome_codes.code
     from outcomes
-    inner join outcome_code_groups
+    inner join outcome_codes
         on
-            outcomes.programme = outcome_code_groups.programme
-            and outcomes.outcome = outcome_code_groups.outcome
-    inner join code_groups on outcome_code_groups.code_group = code_groups.code_group
+            outcomes.programme = outcome_codes.programme
+            and outcomes.outcome = outcome_codes.outcome
 
 ),
 

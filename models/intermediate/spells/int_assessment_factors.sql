@@ -20,9 +20,9 @@ factor_records as (
 final as (
 
     select
-        assessment_records.child_id
-        || '_' || cast(assessment_records.referral_date as string)
-        || '_' || cast(assessment_records.assessment_start as string) as assessment_id,
+        {{ spell_id(
+            'assessment_records.child_id', 'assessment_records.referral_date', 'assessment_records.assessment_start'
+        ) }} as assessment_id,
         assessment_records.la_code,
         assessment_records.child_id,
         assessment_records.referral_date,

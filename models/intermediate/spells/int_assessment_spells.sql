@@ -72,12 +72,11 @@ assessments_in_order as (
 final as (
 
     select
-        assessments.child_id
-        || '_' || cast(assessments.referral_date as string)
-        || '_' || cast(assessments.assessment_start as string) as assessment_id,
+        {{ spell_id('assessments.child_id', 'assessments.referral_date', 'assessments.assessment_start') }}
+            as assessment_id,
         assessments.la_code,
         assessments.child_id,
-        assessments.child_id || '_' || cast(assessments.referral_date as string) as referral_id,
+        {{ spell_id('assessments.child_id', 'assessments.referral_date') }} as referral_id,
         assessments.referral_date,
         assessments.assessment_start,
         assessments.authorisation_date,

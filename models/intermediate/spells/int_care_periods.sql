@@ -29,7 +29,7 @@ placements_counted as (
 final as (
 
     select
-        series.child_id || '_' || cast(series.series_start as string) as care_period_id,
+        {{ spell_id('series.child_id', 'series.series_start') }} as care_period_id,
         series.la_code,
         series.child_id,
         series.series_no as care_period_no,

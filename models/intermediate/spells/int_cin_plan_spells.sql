@@ -48,7 +48,7 @@ plans as (
 final as (
 
     select
-        child_id || '_' || cast(plan_start as string) as cin_plan_id,
+        {{ spell_id('child_id', 'plan_start') }} as cin_plan_id,
         la_code,
         child_id,
         plan_start,

@@ -89,7 +89,7 @@ plans_with_earlier_ends as (
 final as (
 
     select
-        child_id || '_' || cast(plan_start as string) as cp_plan_id,
+        {{ spell_id('child_id', 'plan_start') }} as cp_plan_id,
         la_code,
         child_id,
         plan_start,

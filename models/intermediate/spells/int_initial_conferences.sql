@@ -103,11 +103,11 @@ returns_counted as (
 final as (
 
     select
-        conferences.child_id || '_' || cast(conferences.conference_date as string) as initial_conference_id,
+        {{ spell_id('conferences.child_id', 'conferences.conference_date') }} as initial_conference_id,
         conferences.la_code,
         conferences.child_id,
         conferences.conference_date,
-        conferences.child_id || '_' || cast(conferences.referral_date as string) as referral_id,
+        {{ spell_id('conferences.child_id', 'conferences.referral_date') }} as referral_id,
         conferences.referral_date,
         conferences.is_from_referral,
         conferences.is_from_section47,

@@ -43,7 +43,7 @@ final as (
         la_code,
         child_id,
         referral_date,
-        child_id || '_' || cast(referral_date as string) as referral_id,
+        {{ spell_id('child_id', 'referral_date') }} as referral_id,
         max(case when is_latest then closure_date end) as closure_date_stated,
         max(case when is_latest then closure_reason end) as closure_reason,
         max(case when is_latest then initial_conference_date end) as initial_conference_date,

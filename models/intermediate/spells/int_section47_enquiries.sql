@@ -11,12 +11,10 @@ enquiries as (
 final as (
 
     select
-        child_id
-        || '_' || cast(referral_date as string)
-        || '_' || cast(enquiry_start as string) as section47_id,
+        {{ spell_id('child_id', 'referral_date', 'enquiry_start') }} as section47_id,
         la_code,
         child_id,
-        child_id || '_' || cast(referral_date as string) as referral_id,
+        {{ spell_id('child_id', 'referral_date') }} as referral_id,
         referral_date,
         enquiry_start,
         conference_date,

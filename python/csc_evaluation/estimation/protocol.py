@@ -61,7 +61,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An outcome to evaluate; ``window_months`` is its whole follow-up after the index date."""
+    """An outcome to evaluate; ``follow_up_months`` is its whole follow-up after the index date."""
 
     outcome: str
     outcome_label: str
@@ -69,7 +69,7 @@ class Outcome:
     kind: str
     direction: str
     index_event: str
-    window_months: int
+    follow_up_months: int
     is_registered: bool
 
 
@@ -316,7 +316,7 @@ class _ProgrammeReader:
                 kind=row.text("kind"),
                 direction=row.text("direction"),
                 index_event=row.text("index_event"),
-                window_months=int(row.number("follow_up_months")),
+                follow_up_months=int(row.number("follow_up_months")),
                 is_registered=row.flag("is_registered"),
             )
             for row in self._rows("outcomes")

@@ -110,7 +110,7 @@ def matching_window(
         (7, True, '2018-10-01')
     """
     start = pd.Timestamp(site.embedding_start or site.go_live_date)
-    cut_off = start - pd.DateOffset(months=outcome.window_months)
+    cut_off = start - pd.DateOffset(months=outcome.follow_up_months)
     after_last = (cut_off + pd.DateOffset(days=1)).to_period("Q").start_time
     quarters = [
         (after_last - pd.DateOffset(months=MONTHS_IN_QUARTER * back)).date()
