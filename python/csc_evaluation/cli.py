@@ -461,7 +461,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
 
 
 def main() -> None:
-    """Run the command; errors meant for people end in one message on standard error and exit status 1.
+    """Run the command; errors meant for people end in one message on standard error and the exit status of their kind.
 
     With ``CSC_DEBUG`` set, the traceback is shown as well.
     """
@@ -485,7 +485,7 @@ def main() -> None:
         _say("interrupted.")
         sys.exit(EXIT_INTERRUPTED)
     except CscError as error:
-        _fail(str(error))
+        _fail(str(error), error.exit_status)
     except MemoryError:
         _fail("out of memory; set CSC_MEMORY_LIMIT lower (for example 3GB) or use a machine with more.")
     except (OSError, duckdb.Error) as error:
@@ -497,11 +497,11 @@ def _say(message: str) -> None:
     err.print(f"csceval: {message}", markup=False)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = EXIT_FAILED) -> NoReturn:
     if os.environ.get("CSC_DEBUG"):
         err.print_exception()
     _say(message)
-    sys.exit(EXIT_FAILED)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

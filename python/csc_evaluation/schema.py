@@ -144,12 +144,43 @@ RESULTS_TABLES: dict[str, str] = {
         + "outcome varchar not null, treated_la_code varchar not null, candidate_la_code varchar not null, "
         "is_candidate boolean not null, reason varchar, distance double, distance_rank integer, "
         "is_kept boolean not null, n_quarters integer not null, first_quarter date, last_quarter date, "
-        "is_short_series boolean not null, candidates_hash varchar"
+        "is_short_series boolean not null, candidates_hash varchar, expected_noise double, "
+        "distance_levels double, rank_levels integer, distance_both double, rank_both integer, "
+        "cut_off date not null, n_pandemic_quarters_in_window integer not null, "
+        "n_pandemic_quarters_outside integer not null"
     ),
     "la_match_series": (
         _RUN + "outcome varchar not null, treated_la_code varchar not null, la_code varchar not null, "
         "quarter_start date not null, n_children bigint, mean_value double, z_value double, z_change double, "
-        "is_in_distance boolean not null"
+        "is_in_distance boolean not null, standard_error double, is_in_window boolean not null"
+    ),
+    # Evidence on one pair: its estimate at each placebo date and whether its gap is constant before the cut-off.
+    "la_pair_evidence": (
+        _RUN
+        + "outcome varchar not null, treated_la_code varchar not null, comparator_la_code varchar not null, "
+        "evidence varchar not null, status varchar not null, placebo_date date, n_quarters_before integer not null, "
+        "n_quarters_after integer not null, estimate double, std_error double, statistic double, df double, "
+        "p_value double, n_placebos bigint not null, share_as_extreme double, note varchar"
+    ),
+    # The same statistics for every candidate as if it were treated at that date, with its own nearest comparator.
+    "la_match_placebos": (
+        _RUN
+        + "outcome varchar not null, treated_la_code varchar not null, placebo_la_code varchar not null, "
+        "comparator_la_code varchar not null, evidence varchar not null, estimate double, std_error double, "
+        "statistic double, df double"
+    ),
+    # The pairs and comparator weights of each way of matching that a specification may use.
+    "la_match_variants": (
+        _RUN + "outcome varchar not null, match_variant varchar not null, match_group varchar not null, "
+        "treated_la_code varchar not null, comparator_la_code varchar not null, comparator_weight double, "
+        "distance double, distance_rank integer"
+    ),
+    # Tests over all matched groups: placebo dates, leads, common shocks.
+    "assumption_checks": (
+        _RUN + "outcome varchar not null, assumption varchar not null, check_name varchar not null, "
+        "term varchar not null, status varchar not null, estimate double, std_error double, statistic double, "
+        "df_numerator double, df double, p_value double, ci_low double, ci_high double, n_restrictions integer, "
+        "n_observations bigint, n_clusters integer, n_treated_clusters integer, inference varchar, note varchar"
     ),
     "la_matches": (
         _RUN + "outcome varchar not null, match_group varchar not null, treated_la_code varchar not null, "
@@ -165,6 +196,11 @@ RESULTS_TABLES: dict[str, str] = {
         "sequence integer not null, la_code varchar not null, index_date date not null, "
         "is_treated_authority boolean not null, is_treated boolean not null, n_groups integer not null, "
         "weight double not null, normalised_weight double not null"
+    ),
+    # Who fell away with the strata without both arms: children by arm, covariate and level.
+    "cem_dropped": (
+        _RUN + "outcome varchar not null, imputation integer not null, arm varchar not null, "
+        "covariate varchar not null, level varchar not null, n_children bigint not null, n_dropped bigint not null"
     ),
     "matched_shares": (
         _RUN

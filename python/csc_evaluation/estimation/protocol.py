@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "protocol"
 ANY_PROGRAMME = "*"
+ALL_AUTHORITIES = "*"
 
 Row = Mapping[str, Any]
 
@@ -35,18 +36,20 @@ class Programme:
     data_span_end: dt.date
     trial_start: dt.date
     trial_end: dt.date
-    primary_outcome: str
+    primary_outcome: str | None
+    """The one that ends in the headline; ``None`` where the programme names none."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A treated authority of the programme and when it went live."""
+    """A treated authority of the programme and when it went live; embedding dates are inclusive."""
 
     la_code: str
     roll_out_order: int
     go_live_date: dt.date
     embedding_start: dt.date | None
     is_assumed: bool
+    embedding_end: dt.date | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,49 @@ class Specification:
     """An estimator with its weights, fixed effects and the inference its headline uses."""
 
     specification: str
+    match_variant: str
     estimator: str
     weights: str
     fixed_effects: tuple[str, ...]
     headline_inference: str
     is_headline: bool
     is_registered: bool
+
+
+@dataclass(frozen=True)
+class MatchVariant:
+    """A way of choosing comparators; ``n_comparators`` is ``None`` for those of the main match."""
+
+    match_variant: str
+    match_variant_label: str
+    n_comparators: int | None
+    distance_on: str
+    comparator_weights: str
+    is_leave_one_out: bool
+    is_registered: bool
+
+
+@dataclass(frozen=True)
+class Shock:
+    """An event in one authority, or in all (``la_code`` is ``None``), from a first to a last day (``None``: still on)."""
+
+    shock: str
+    shock_label: str
+    kind: str
+    la_code: str | None
+    starts_on: dt.date
+    ends_on: dt.date | None
+    is_assumed: bool
+
+
+@dataclass(frozen=True)
+class ShockOutcome:
+    """A measure of ``marts.la_quarter_rates`` that should react to a shock but not to the programmes."""
+
+    shock: str
+    measure: str
+    expected: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -136,6 +176,10 @@ class Parameters:
     matching_quarters_min: int
     matching_candidates_kept: int
     matching_n_min: int
+    placebo_quarters_first: int
+    placebo_quarters_second: int
+    placebo_quarters_min: int
+    lead_years_max: int
     cem_treated_loss_share_max: float
     fine_cells_plans_max: int
     missing_covariate_share_max: float
@@ -155,7 +199,12 @@ class Protocol:
     sites: tuple[Site, ...]
     exclusions: tuple[Exclusion, ...]
     outcomes: tuple[Outcome, ...]
-    specification: Specification
+    """Every outcome with status ``evaluated``: matching covers them all."""
+    specifications: tuple[Specification, ...]
+    match_variants: tuple[MatchVariant, ...]
+    """Those that a specification of the programme names, in the order of the seed."""
+    shocks: tuple[Shock, ...]
+    shock_outcomes: tuple[ShockOutcome, ...]
     covariates: tuple[Covariate, ...]
     strata: tuple[Stratum, ...]
     bands: tuple[Band, ...]
@@ -163,6 +212,35 @@ class Protocol:
     parameters: Parameters
     seeds_hash: str
     """SHA-256 over every protocol seed table as the warehouse holds it (what this run used)."""
+
+    @property
+    def specification(self) -> Specification:
+        """The specification of the headline."""
+        return next(row for row in self.specifications if row.is_headline)
+
+    @property
+    def estimated_outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes that estimation covers: the primary one, until the estimators that suit the others are here.
+
+        Raises:
+            SeedError: the programme names no primary outcome.
+        """
+        primary = self.programme.primary_outcome
+        if primary is None:
+            raise SeedError(
+                f"protocol.programmes: {self.programme.programme} has no primary outcome, and estimation covers primary "
+                "outcomes only so far. csceval match matches all of its outcomes; they are in marts.trial_outcomes "
+                "and marts.la_quarter_outcomes."
+            )
+        return (self.outcome(primary),)
+
+    def match_variant(self, name: str) -> MatchVariant:
+        """The way of choosing comparators of that name."""
+        return next(row for row in self.match_variants if row.match_variant == name)
+
+    def shocks_of(self, la_code: str) -> tuple[Shock, ...]:
+        """Shocks of one authority: its own and those of all."""
+        return tuple(row for row in self.shocks if row.la_code in (None, la_code))
 
     def covariates_of(self, outcome: str) -> tuple[Covariate, ...]:
         """Regression covariates of an outcome, in the order of the seed."""
@@ -203,7 +281,10 @@ def read_protocol(backend: Backend, programme: str) -> Protocol:
         sites=reader.sites(),
         exclusions=reader.exclusions(),
         outcomes=reader.outcomes(),
-        specification=reader.specification(),
+        specifications=reader.specifications(),
+        match_variants=reader.match_variants(),
+        shocks=reader.shocks(),
+        shock_outcomes=reader.shock_outcomes(),
         covariates=reader.covariates(),
         strata=reader.strata(),
         bands=reader.bands(),
@@ -266,17 +347,8 @@ class _ProgrammeReader:
             data_span_end=row.date("data_span_end"),
             trial_start=row.date("trial_start"),
             trial_end=row.date("trial_end"),
-            primary_outcome=self._primary_outcome(row),
+            primary_outcome=row.text_or_none("primary_outcome"),
         )
-
-    def _primary_outcome(self, row: _Cells) -> str:
-        primary = row.text_or_none("primary_outcome")
-        if primary is None:
-            raise SeedError(
-                f"protocol.programmes: {self._programme} has no primary outcome, and matching and estimation cover "
-                "primary outcomes only so far. Its outcomes are in marts.trial_outcomes and marts.la_quarter_outcomes."
-            )
-        return primary
 
     def sites(self) -> tuple[Site, ...]:
         sites = [
@@ -285,6 +357,7 @@ class _ProgrammeReader:
                 roll_out_order=int(row.number("roll_out_order")),
                 go_live_date=row.date("go_live_date"),
                 embedding_start=row.date_or_none("embedding_start"),
+                embedding_end=row.date_or_none("embedding_end"),
                 is_assumed=row.flag("is_assumed"),
             )
             for row in self._rows("sites")
@@ -306,8 +379,6 @@ class _ProgrammeReader:
         )
 
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The primary outcome: the others are in the marts, but the estimators that suit them are not here yet."""
-        primary = self.programme_row().primary_outcome
         outcomes = [
             Outcome(
                 outcome=row.text("outcome"),
@@ -320,40 +391,104 @@ class _ProgrammeReader:
                 is_registered=row.flag("is_registered"),
             )
             for row in self._rows("outcomes")
-            if row.text("status") == "evaluated" and row.text("outcome") == primary
+            if row.text("status") == "evaluated"
         ]
+        _refuse_repeats("outcomes", [row.outcome for row in outcomes])
+        primary = self.programme_row().primary_outcome
         if not outcomes:
+            raise SeedError(f"protocol.outcomes: {self._programme} has no outcome with status 'evaluated'.")
+        if primary is not None and primary not in [row.outcome for row in outcomes]:
             raise SeedError(
                 f"protocol.programmes: primary_outcome {primary!r} of {self._programme} "
                 "is no row of protocol.outcomes with status 'evaluated'."
             )
-        _refuse_repeats("outcomes", [row.outcome for row in outcomes])
         return tuple(outcomes)
 
-    def specification(self) -> Specification:
-        rows = [row for row in self._rows("specifications") if row.flag("is_headline")]
-        if len(rows) != 1:
-            raise SeedError(
-                f"protocol.specifications: {self._programme} has {len(rows)} rows with is_headline; there must be one."
+    def specifications(self) -> tuple[Specification, ...]:
+        specifications = []
+        for row in self._rows("specifications"):
+            row.must_be("estimator", ("weighted_least_squares",))
+            row.must_be("weights", ("cem",))
+            row.must_be("headline_inference", ("cr1_t", "cr2_satterthwaite"))
+            row.must_be(
+                "match_variant",
+                tuple(str(way["match_variant"]) for way in self._tables.rows("match_variants")),
             )
-        (row,) = rows
-        specification = Specification(
-            specification=row.text("specification"),
-            estimator=row.text("estimator"),
-            weights=row.text("weights"),
-            fixed_effects=tuple(row.text("fixed_effects").split("|")),
-            headline_inference=row.text("headline_inference"),
-            is_headline=True,
-            is_registered=row.flag("is_registered"),
+            specification = Specification(
+                specification=row.text("specification"),
+                match_variant=row.text("match_variant"),
+                estimator=row.text("estimator"),
+                weights=row.text("weights"),
+                fixed_effects=tuple(row.text("fixed_effects").split("|")),
+                headline_inference=row.text("headline_inference"),
+                is_headline=row.flag("is_headline"),
+                is_registered=row.flag("is_registered"),
+            )
+            if "la_code" not in specification.fixed_effects:
+                raise SeedError(
+                    "protocol.specifications: fixed_effects must hold la_code, the authority (clusters are authorities)."
+                )
+            specifications.append(specification)
+        _refuse_repeats("specifications", [row.specification for row in specifications])
+        headlines = [row for row in specifications if row.is_headline]
+        if len(headlines) != 1:
+            raise SeedError(
+                f"protocol.specifications: {self._programme} has {len(headlines)} rows with is_headline; there must be one."
+            )
+        return tuple(specifications)
+
+    def match_variants(self) -> tuple[MatchVariant, ...]:
+        named = {row.match_variant for row in self.specifications()}
+        variants = []
+        for number, cells in enumerate(self._tables.rows("match_variants"), start=1):
+            row = _Cells("match_variants", number, cells)
+            if row.text("match_variant") not in named:
+                continue
+            row.must_be("distance_on", ("changes", "levels", "both"))
+            row.must_be("comparator_weights", ("equal", "synthetic_control"))
+            variants.append(
+                MatchVariant(
+                    match_variant=row.text("match_variant"),
+                    match_variant_label=row.text("match_variant_label"),
+                    n_comparators=int(row.number("n_comparators"))
+                    if row.text_or_none("n_comparators")
+                    else None,
+                    distance_on=row.text("distance_on"),
+                    comparator_weights=row.text("comparator_weights"),
+                    is_leave_one_out=row.flag("is_leave_one_out"),
+                    is_registered=row.flag("is_registered"),
+                )
+            )
+        _refuse_repeats("match_variants", [row.match_variant for row in variants])
+        return tuple(variants)
+
+    def shocks(self) -> tuple[Shock, ...]:
+        shocks = []
+        for number, cells in enumerate(self._tables.rows("shocks"), start=1):
+            row = _Cells("shocks", number, cells)
+            la_code = row.text("la_code")
+            shocks.append(
+                Shock(
+                    shock=row.text("shock"),
+                    shock_label=row.text("shock_label"),
+                    kind=row.text("kind"),
+                    la_code=None if la_code == ALL_AUTHORITIES else la_code,
+                    starts_on=row.date("starts_on"),
+                    ends_on=row.date_or_none("ends_on"),
+                    is_assumed=row.flag("is_assumed"),
+                )
+            )
+        return tuple(sorted(shocks, key=lambda row: (row.starts_on, row.shock, row.la_code or "")))
+
+    def shock_outcomes(self) -> tuple[ShockOutcome, ...]:
+        rows = (
+            _Cells("shock_outcomes", n, row)
+            for n, row in enumerate(self._tables.rows("shock_outcomes"), start=1)
         )
-        row.must_be("estimator", ("weighted_least_squares",))
-        row.must_be("weights", ("cem",))
-        row.must_be("headline_inference", ("cr1_t", "cr2_satterthwaite"))
-        if "la_code" not in specification.fixed_effects:
-            raise SeedError(
-                "protocol.specifications: fixed_effects must hold la_code, the authority (clusters are authorities)."
-            )
-        return specification
+        return tuple(
+            ShockOutcome(row.text("shock"), row.text("measure"), row.text("expected"), row.text("reason"))
+            for row in rows
+        )
 
     def covariates(self) -> tuple[Covariate, ...]:
         covariates = []

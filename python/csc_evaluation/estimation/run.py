@@ -130,8 +130,8 @@ def run_programme(
         diagnostics: list[Diagnostic] = []
         flows: list[pd.DataFrame] = []
         n_treated_children = 0
-        for number, outcome in enumerate(protocol.outcomes):
-            share_done = number / len(protocol.outcomes)
+        for number, outcome in enumerate(protocol.estimated_outcomes):
+            share_done = number / len(protocol.estimated_outcomes)
             matches = authorities.matches_of(outcome.outcome)
             if not matches:
                 diagnostics.append(nothing_matched(protocol, outcome, authorities))
@@ -139,7 +139,8 @@ def run_programme(
             on_progress(f"matching children for {outcome.outcome}", 0.2 + 0.7 * share_done)
             matching = match_children(backend, protocol, outcome, matches)
             on_progress(
-                f"estimating {outcome.outcome}", 0.2 + 0.7 * (share_done + 0.7 / len(protocol.outcomes))
+                f"estimating {outcome.outcome}",
+                0.2 + 0.7 * (share_done + 0.7 / len(protocol.estimated_outcomes)),
             )
             sample = regression_sample(protocol, outcome, matching)
             found, found_diagnostics = _estimate(protocol, outcome, sample, matching, authorities)

@@ -51,6 +51,8 @@ class ChildMatching:
     outcome: str
     sample: Table
     weights: Table
+    group_weights: Table
+    """One row per matched group and matched child: ``match_group, child_id, sequence, is_treated_authority, group_weight``."""
     strata: pd.DataFrame
     matched_shares: pd.DataFrame
     balance: pd.DataFrame
@@ -118,6 +120,7 @@ def match_children(
         outcome=outcome.outcome,
         sample=sample,
         weights=weights,
+        group_weights=by_group.select("match_group", *KEY, "is_treated_authority", "group_weight"),
         strata=_strata_frame(strata),
         matched_shares=_matched_shares(sample, weights),
         balance=_balance(protocol, outcome, sample, weights, strata, by_group, left_out),

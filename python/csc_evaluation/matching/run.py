@@ -92,17 +92,22 @@ def match_programme(
 
 
 def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None:
-    """Stop where the primary outcome is left without a single matched pair, and say why for each authority.
+    """Stop where the primary outcome (or every outcome, without one) is left without a single matched pair, and say why.
 
     Raises:
-        CscError: no treated authority has a comparator for the primary outcome.
+        CscError: no treated authority has a comparator.
     """
     primary = protocol.programme.primary_outcome
-    if authorities.matches_of(primary):
+    needed = [primary] if primary else [row.outcome for row in protocol.outcomes]
+    if any(authorities.matches_of(outcome) for outcome in needed):
         return
-    reasons = "; ".join(f"{row.treated_la_code}: {row.reason}" for row in authorities.departures_of(primary))
+    reasons = "; ".join(
+        f"{row.treated_la_code}: {row.reason}"
+        for outcome in needed
+        for row in authorities.departures_of(outcome)
+    )
     raise CscError(
-        f"{primary}: no treated authority has a comparator, so there is nothing to estimate ({reasons})."
+        f"{', '.join(needed)}: no treated authority has a comparator, so there is nothing to estimate ({reasons})."
     )
 
 
