@@ -73,7 +73,7 @@ class Programme:
     age_min: int
     age_max: int
     index_event: str
-    primary_outcome: str
+    primary_outcome: str | None
     is_registered: bool
     source: str
 
@@ -133,6 +133,7 @@ class Specification:
     """One row of ``protocol.specifications``."""
 
     specification: str
+    match_variant: str
     estimator: str
     weights: str | None
     fixed_effects: str | None
@@ -260,6 +261,77 @@ class Candidate:
     first_quarter: dt.date | None
     last_quarter: dt.date | None
     is_short_series: bool
+    expected_noise: float | None
+    rank_levels: int | None
+    rank_both: int | None
+    n_pandemic_quarters_in_window: int
+    n_pandemic_quarters_outside: int
+
+
+@dataclass(frozen=True)
+class PairEvidence:
+    """One row of ``results.la_pair_evidence``."""
+
+    outcome: str
+    treated_la_code: str
+    comparator_la_code: str
+    evidence: str
+    status: str
+    placebo_date: dt.date | None
+    estimate: float | None
+    std_error: float | None
+    statistic: float | None
+    df: float | None
+    p_value: float | None
+    n_placebos: int
+    share_as_extreme: float | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class AssumptionCheck:
+    """One row of ``results.assumption_checks``."""
+
+    outcome: str
+    assumption: str
+    check_name: str
+    term: str
+    status: str
+    estimate: float | None
+    std_error: float | None
+    statistic: float | None
+    df_numerator: float | None
+    df: float | None
+    p_value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n_observations: int | None
+    n_clusters: int | None
+    n_treated_clusters: int | None
+    inference: str | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class DroppedChildren:
+    """``results.cem_dropped`` of the first imputation: children of a level, and those whose stratum fell away."""
+
+    outcome: str
+    arm: str
+    covariate: str
+    level: str
+    n_children: int
+    n_dropped: int
+
+
+@dataclass(frozen=True)
+class MatchVariant:
+    """One row of ``protocol.match_variants``: a way of choosing comparators."""
+
+    position: int
+    match_variant: str
+    match_variant_label: str
+    is_leave_one_out: bool
 
 
 @dataclass(frozen=True)
@@ -368,6 +440,10 @@ class ReportData:
     cohort: Part[CohortStep]
     matches: Part[Match]
     candidates: Part[Candidate]
+    evidence: Part[PairEvidence]
+    checks: Part[AssumptionCheck]
+    dropped: Part[DroppedChildren]
+    match_variants: Part[MatchVariant]
     series: Part[SeriesPoint]
     quarters: Part[QuarterMean]
     balance: Part[BalanceRow]
@@ -385,6 +461,20 @@ class ReportData:
         rows = [row for row in self.estimates.rows if row.is_headline]
         primary = [row for row in rows if row.outcome == self.outcome.outcome]
         return next(iter(primary or rows), None)
+
+    @property
+    def own_matches(self) -> list[Match]:
+        """Pairs of the primary outcome: treated authorities in order of roll-out, comparators by rank."""
+        order = {site.la_code: site.roll_out_order or 0 for site in self.sites.rows}
+        return sorted(
+            (row for row in self.matches.rows if row.outcome == self.outcome.outcome),
+            key=lambda row: (
+                order.get(row.treated_la_code, len(order)),
+                row.treated_la_code,
+                row.distance_rank or 0,
+                row.comparator_la_code,
+            ),
+        )
 
     def authority(self, la_code: str) -> str:
         """Name of an authority, or its code where the reference table does not hold it."""
@@ -424,6 +514,11 @@ def load_report_data(programme: str, *, warehouse: Path, run_id: str | None = No
         programme_row = _programme(source, programme)
         run = _run(source, programme, run_id)
         outcomes = source.protocol(Outcome, "outcomes", programme)
+        if programme_row.primary_outcome is None:
+            raise CscError(
+                f"{programme} names no primary outcome, and the page is about a primary outcome. Its matches are on the page of "
+                f"csceval review {programme}."
+            )
         primary = next((row for row in outcomes.rows if row.outcome == programme_row.primary_outcome), None)
         if primary is None:
             raise SeedError(
@@ -450,10 +545,14 @@ def load_report_data(programme: str, *, warehouse: Path, run_id: str | None = No
             cohort=_cohort(source, programme, sites, matches),
             matches=matches,
             candidates=source.results(Candidate, "la_match_candidates", run),
+            evidence=source.results(PairEvidence, "la_pair_evidence", run),
+            checks=source.results(AssumptionCheck, "assumption_checks", run),
+            dropped=_first_imputation(source, DroppedChildren, "cem_dropped", run),
+            match_variants=source.records(MatchVariant, "protocol", "match_variants"),
             series=source.results(SeriesPoint, "la_match_series", run),
             quarters=_quarters(source, programme, matches),
             balance=_balance(source, run),
-            matched_shares=_matched_shares(source, run),
+            matched_shares=_first_imputation(source, MatchedShare, "matched_shares", run),
             quality=_quality(source),
             links=_links(source, programme, primary, sites, matches),
             exposure=_exposure(source, run, primary),
@@ -661,14 +760,14 @@ def _balance(source: Source, run: Run) -> Part[BalanceRow]:
     )
 
 
-def _matched_shares(source: Source, run: Run) -> Part[MatchedShare]:
-    columns = _columns(MatchedShare)
-    table = source.table("results", "matched_shares", ("run_id", "imputation", *columns))
+def _first_imputation(source: Source, record: type[R], name: str, run: Run) -> Part[R]:
+    columns = _columns(record)
+    table = source.table("results", name, ("run_id", "imputation", *columns))
     if isinstance(table, str):
         return Part(absent_because=table)
     table = table.filter(table.run_id == run.run_id)
     first = table.filter(table.imputation == table.imputation.min()).select(*columns)
-    return fetch(MatchedShare, first, "results.matched_shares has no rows for this run.")
+    return fetch(record, first, f"results.{name} has no rows for this run.")
 
 
 def _quality(source: Source) -> Part[QualityCheck]:

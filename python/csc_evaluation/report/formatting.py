@@ -217,3 +217,46 @@ class Disclosure:
     def rounded(self, value: int) -> int:
         """A count to the nearest multiple of the threshold, halves up."""
         return (2 * value + self.threshold) // (2 * self.threshold) * self.threshold
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+COVARIATE_NAMES = {
+    "la_code": "authority",
+    "financial_year": "financial year",
+    "is_post": "before or after go-live",
+    "age_at_index": "age",
+    "ethnicity": "ethnicity (census code)",
+    "ethnic_group_major": "major ethnic group",
+    "is_disabled": "disability",
+    "fsm_cem": "free school meals (six years)",
+    "fsm_regression": "free school meals",
+    "is_uasc": "unaccompanied asylum seeking",
+    "has_previous_plan": "ever on a child protection plan",
+    "n_previous_plans": "previous child protection plans",
+    "la_share_fsm": "authority's share with free school meals",
+    "la_share_white_british": "authority's share White British",
+    "has_other_programme": "other programme present",
+}
+
+
+def covariate_name(covariate: str) -> str:
+    """A covariate in words."""
+    return COVARIATE_NAMES.get(covariate, words(covariate))
+
+
+def lower_first(text: str) -> str:
+    """The text with its first letter small."""
+    return text[:1].lower() + text[1:]
+
+
+def upper_first(text: str) -> str:
+    """The text with its first letter large."""
+    return text[:1].upper() + text[1:]
+
+
+def whole(value: int | None, *, separated: bool = True) -> str:
+    """A whole number, thousands separated by commas; a dash where there is none."""
+    if value is None:
+        return MISSING
+    return f"{value:,}" if separated else str(value)

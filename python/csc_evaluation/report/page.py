@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from csc_evaluation.report import charts
+from csc_evaluation.report import charts, comparison
 from csc_evaluation.report.charts import BalancePoint, Drawing, Interval, TrendPoint
 from csc_evaluation.report.data import (
     COMPARATOR_ARM,
@@ -33,18 +33,23 @@ from csc_evaluation.report.formatting import (
     MISSING,
     Disclosure,
     EffectUnit,
+    covariate_name,
     degrees,
     english_date,
     financial_year,
     listing,
+    lower_first,
     number,
     p_value,
     percent,
     quarter,
     sentence,
     statistic,
+    upper_first,
+    whole,
     words,
 )
+from csc_evaluation.report.grid import Cell, Grid, Row
 from csc_evaluation.report.writing import rendered, replace_file, writable_target
 
 EFFECT_TERM = "treated"
@@ -79,6 +84,7 @@ CONTENTS = (
     ("children", "Data and flow of children"),
     ("authorities", "Matching authorities"),
     ("balance", "Matching children: balance"),
+    ("sensitivity", "How much rests on the comparators"),
     ("assumptions", "Assumptions made"),
     ("diagnostics", "Diagnostics"),
     ("quality", "Data quality"),
@@ -137,34 +143,6 @@ WORDS_USED = (
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A table cell: its text, and smaller text below it."""
-
-    text: str
-    small: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A table row; ``kind`` is its style (``headline``, ``remain``, ``leave``, ``flagged`` or none)."""
-
-    cells: tuple[Cell, ...]
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table, or the reason why there is none. The first ``n_text_columns`` are set left, the rest as numbers."""
-
-    caption: str
-    headers: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
-    n_text_columns: int = 1
-    notes: tuple[str, ...] = ()
-    absent_because: str | None = None
-
-
-@dataclass(frozen=True)
 class Said:
     """A piece of a paragraph, and whether it was registered (none: no mark)."""
 
@@ -216,6 +194,9 @@ class Readings:
     children: str
     authorities: str
     trends: str
+    evidence: str
+    checks: str
+    sensitivity: str
     balance: str
     matched: str
     diagnostics: str
@@ -245,6 +226,13 @@ class Page:
     flow: Grid
     counts_note: str
     matches: Grid
+    pair_evidence: Grid
+    pair_facts: Grid
+    checks: Grid
+    dropped: Grid
+    sensitivity: Grid
+    sensitivity_drawing: Drawing | None
+    sensitivity_caption: str
     trends: tuple[Trend, ...]
     trends_absent: str
     candidates: tuple[Grid, ...]
@@ -314,7 +302,7 @@ def build_page(data: ReportData, *, truth: float | None = None) -> Page:
     balance_drawing = _balance_drawing(data)
     reference = data.parameter("report_balance_reference")
     return Page(
-        title=f"{data.programme.programme_name}: {_lower_first(data.outcome.outcome_label)}",
+        title=f"{data.programme.programme_name}: {lower_first(data.outcome.outcome_label)}",
         subtitle=(
             f"Matched difference-in-differences evaluation. Run {data.run.run_id}, "
             f"{english_date((data.run.ended_at or data.run.started_at).date())}."
@@ -339,6 +327,16 @@ def build_page(data: ReportData, *, truth: float | None = None) -> Page:
         flow=counts.flow(),
         counts_note=counts.note(),
         matches=_matches(data),
+        pair_evidence=comparison.pair_evidence(data),
+        pair_facts=comparison.pandemic_quarters(data),
+        checks=comparison.assumption_checks(data),
+        dropped=comparison.dropped_children(data, disclosure, comparison.LevelLabel(data, BOOLEAN_LEVELS)),
+        sensitivity=comparison.sensitivity(data, unit, _level(data)),
+        sensitivity_drawing=comparison.sensitivity_drawing(data, unit),
+        sensitivity_caption=(
+            f"The headline (filled diamond) beside the same regression on other comparators. Lines are {_level(data)} intervals "
+            "by the headline's inference."
+        ),
         trends=_trends(data, disclosure),
         trends_absent=data.matches.absent_because or "no pair was matched.",
         candidates=_candidates(data),
@@ -385,7 +383,7 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
         )
     ]
     if outcome.note:
-        said.append(Said(f"In detail: {_lower_first(sentence(outcome.note))}"))
+        said.append(Said(f"In detail: {lower_first(sentence(outcome.note))}"))
     said.append(
         Said(
             f"The sample is children whose {event} fell between {english_date(programme.trial_start)} and "
@@ -414,13 +412,13 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
         said.append(
             Said(
                 "Children are compared with children alike in "
-                + listing(_covariate_name(row.covariate) for row in strata)
+                + listing(covariate_name(row.covariate) for row in strata)
                 + " (coarsened exact matching).",
                 all(row.is_registered for row in strata),
             )
         )
         said += [
-            Said(f"This run departs from that: {_lower_first(sentence(words(row.meaning)))}")
+            Said(f"This run departs from that: {lower_first(sentence(words(row.meaning)))}")
             for row in data.diagnostics.rows
             if row.outcome == outcome.outcome and row.diagnostic == "strata_variables_dropped"
         ]
@@ -428,13 +426,13 @@ def _asked(data: ReportData) -> tuple[Said, ...]:
     if specification is not None:
         covariates = [row for row in data.covariates.rows if row.outcome == outcome.outcome]
         adjusted = (
-            f", adjusted for {listing(_covariate_name(row.covariate) for row in covariates)}"
+            f", adjusted for {listing(covariate_name(row.covariate) for row in covariates)}"
             if covariates
             else ""
         )
         effects = (
             " with effects of "
-            + listing(_covariate_name(name) for name in specification.fixed_effects.split("|"))
+            + listing(covariate_name(name) for name in specification.fixed_effects.split("|"))
             if specification.fixed_effects
             else ""
         )
@@ -500,7 +498,7 @@ def _answer(data: ReportData, unit: EffectUnit, is_unreviewed: bool) -> Answer |
         else "no interval under this inference"
     )
     what = (
-        f"the share of children {_lower_first(data.outcome.outcome_label)}"
+        f"the share of children {lower_first(data.outcome.outcome_label)}"
         if data.outcome.kind == "binary"
         else f"the mean of “{data.outcome.outcome_label}”"
     )
@@ -538,7 +536,7 @@ def _answer(data: ReportData, unit: EffectUnit, is_unreviewed: bool) -> Answer |
         (f"{_level(data)} interval", _interval_text(row, unit)),
         ("p-value", p_value(row.p_value)),
         ("Children", number(row.n_children, 0)),
-        ("Authorities (of which treated)", f"{_whole(row.n_clusters)} ({_whole(row.n_treated_clusters)})"),
+        ("Authorities (of which treated)", f"{whole(row.n_clusters)} ({whole(row.n_treated_clusters)})"),
         ("Baseline", unit.level(row.baseline_mean)),
         ("Detectable effect", _detectable_fact(data, unit)),
         ("Matches", "unreviewed" if is_unreviewed else "reviewed"),
@@ -606,8 +604,8 @@ def _size_sentence(row: Estimate) -> str:
         else ""
     )
     return (
-        f"It rests on {number(row.n_children, 0)} children{extra} in {_whole(row.n_clusters)} authorities, "
-        f"{_whole(row.n_treated_clusters)} of them treated."
+        f"It rests on {number(row.n_children, 0)} children{extra} in {whole(row.n_clusters)} authorities, "
+        f"{whole(row.n_treated_clusters)} of them treated."
     )
 
 
@@ -713,7 +711,11 @@ def _covers(row: Estimate, truth: float) -> bool | None:
 
 def _effects(data: ReportData) -> list[Estimate]:
     """Rows of the effect, the headline first, then the primary outcome, then by name."""
-    rows = [row for row in data.estimates.rows if row.term == EFFECT_TERM]
+    rows = [
+        row
+        for row in data.estimates.rows
+        if row.term == EFFECT_TERM and not comparison.is_match_sensitivity(data, row.specification)
+    ]
     return sorted(rows, key=lambda row: _estimate_order(data, row))
 
 
@@ -759,7 +761,7 @@ def _estimates(data: ReportData, unit: EffectUnit) -> Grid:
         cells += [Cell(p_value(row.p_value_adjusted))] if is_adjusted else []
         cells += [
             Cell(number(row.n_children, 0)),
-            Cell(f"{_whole(row.n_clusters)} ({_whole(row.n_treated_clusters)})"),
+            Cell(f"{whole(row.n_clusters)} ({whole(row.n_treated_clusters)})"),
         ]
         body.append(Row(tuple(cells), "headline" if row.is_headline else ""))
     return Grid(
@@ -1035,9 +1037,9 @@ def _shown_share(part: int, whole: int, disclosure: Disclosure, is_rounded: bool
 def _step_label(step: str, reason: str, is_leaving: bool) -> str:
     """``At an eligible age (the cohort)`` for children who stay, the reason alone for those who leave."""
     if is_leaving:
-        return _upper_first(words(reason))
+        return upper_first(words(reason))
     more = words(reason).removeprefix(KEPT).lstrip(": ")
-    return _upper_first(words(step)) + (f" ({more})" if more else "")
+    return upper_first(words(step)) + (f" ({more})" if more else "")
 
 
 def _step_order(step: FlowStep | CohortStep) -> tuple[int, bool, str, str, str]:
@@ -1049,37 +1051,18 @@ def _arm_order(arm: str) -> tuple[int, str]:
 
 
 def _arm_name(arm: str) -> str:
-    return ARM_NAMES.get(arm, _upper_first(words(arm)))
+    return ARM_NAMES.get(arm, upper_first(words(arm)))
 
 
 # -- matching authorities ----------------------------------------------------------------------------------
 
 
-def _own_matches(data: ReportData) -> list[Match]:
-    order = {site.la_code: site.roll_out_order or 0 for site in data.sites.rows}
-    return sorted(
-        (row for row in data.matches.rows if row.outcome == data.outcome.outcome),
-        key=lambda row: (
-            order.get(row.treated_la_code, len(order)),
-            row.treated_la_code,
-            row.distance_rank or 0,
-            row.comparator_la_code,
-        ),
-    )
-
-
 def _matches(data: ReportData) -> Grid:
-    matches = _own_matches(data)
+    matches = data.own_matches
     series = {
         (row.treated_la_code, row.candidate_la_code): row
         for row in data.candidates.rows
         if row.outcome == data.outcome.outcome
-    }
-    # A pair's expected noise is the threshold of the diagnostic that holds the pair's distance.
-    noise = {
-        row.statistic: row.threshold
-        for row in data.diagnostics.rows
-        if row.outcome == data.outcome.outcome and row.diagnostic == "match_distance"
     }
     rows = []
     for match in matches:
@@ -1101,10 +1084,10 @@ def _matches(data: ReportData) -> Grid:
                         "unreviewed" if match.is_unreviewed and "unreviewed" not in match.decision else "",
                     ),
                     Cell(span, shortness),
-                    Cell(_whole(candidate.n_quarters) if candidate is not None else MISSING),
+                    Cell(whole(candidate.n_quarters) if candidate is not None else MISSING),
                     Cell(number(match.distance, 3)),
-                    Cell(number(noise.get(match.distance), 3)),
-                    Cell(_whole(match.distance_rank)),
+                    Cell(number(candidate.expected_noise if candidate is not None else None, 3)),
+                    Cell(whole(match.distance_rank)),
                 )
             )
         )
@@ -1145,7 +1128,7 @@ def _matches(data: ReportData) -> Grid:
 
 def _trends(data: ReportData, disclosure: Disclosure) -> tuple[Trend, ...]:
     return tuple(
-        _trend(data, disclosure, match, place) for place, match in enumerate(_own_matches(data), start=1)
+        _trend(data, disclosure, match, place) for place, match in enumerate(data.own_matches, start=1)
     )
 
 
@@ -1212,7 +1195,7 @@ def _trend(data: ReportData, disclosure: Disclosure, match: Match, place: int) -
         f"{names[0]} (treated: solid line, circles) and {names[1]} (comparator: dashed line, squares). Filled marks are "
         f"quarters that enter the distance. Shaded: the {data.outcome.window_months or 0} months before go-live on "
         f"{english_date(match.go_live_date)}, left out of matching. Distance {number(match.distance, 3)}, rank "
-        f"{_whole(match.distance_rank)}."
+        f"{whole(match.distance_rank)}."
     )
     return Trend(heading, drawing, caption, table)
 
@@ -1258,7 +1241,7 @@ def _candidates(data: ReportData) -> tuple[Grid, ...]:
         for row in data.candidates.rows
         if row.outcome == data.outcome.outcome and row.is_kept and row.distance_rank is not None
     ]
-    chosen = {(match.treated_la_code, match.comparator_la_code) for match in _own_matches(data)}
+    chosen = {(match.treated_la_code, match.comparator_la_code) for match in data.own_matches}
     if not kept:
         return (
             Grid(
@@ -1318,7 +1301,7 @@ def _non_candidates(data: ReportData) -> Grid:
         caption="Number of authorities that could not be comparators, by reason and treated authority",
         headers=("Reason", *(data.authority(code) for code in treated)),
         rows=tuple(
-            Row((Cell(_upper_first(reason)), *(Cell(str(by_code.get(code, 0))) for code in treated)))
+            Row((Cell(upper_first(reason)), *(Cell(str(by_code.get(code, 0))) for code in treated)))
             for reason, by_code in ordered
         ),
         absent_because=data.candidates.absent_because or "every authority was a candidate.",
@@ -1337,7 +1320,7 @@ def _is_standardised(row: BalanceRow) -> bool:
 
 
 def _balance_label(data: ReportData, row: BalanceRow) -> str:
-    name = _upper_first(_covariate_name(row.covariate))
+    name = upper_first(covariate_name(row.covariate))
     level = row.level.strip()
     if level in ("", "all", "mean"):
         return name
@@ -1378,7 +1361,7 @@ def _imbalance(data: ReportData) -> Grid:
         rows=tuple(
             Row(
                 (
-                    Cell(_upper_first(words(row.measure))),
+                    Cell(upper_first(words(row.measure))),
                     Cell(_balance_label(data, row)),
                     Cell(number(row.value_before, 3)),
                     Cell(number(row.value_after, 3)),
@@ -1501,7 +1484,7 @@ def _assumptions(data: ReportData, disclosure: Disclosure, is_unreviewed: bool) 
         }
     )
     if short:
-        wanted = _whole(int(data.parameter("matching_quarters")))
+        wanted = whole(int(data.parameter("matching_quarters")))
         items.append(
             Item(
                 "Short series",
@@ -1590,7 +1573,7 @@ def _parameters(data: ReportData) -> Grid:
         rows=tuple(
             Row(
                 (
-                    Cell(_upper_first(words(row.parameter))),
+                    Cell(upper_first(words(row.parameter))),
                     Cell(row.source),
                     Cell("registered" if row.is_registered else "our addition"),
                     Cell(statistic(row.parameter_value)),
@@ -1623,7 +1606,7 @@ def _diagnostics(data: ReportData) -> Grid:
             Row(
                 (
                     Cell(
-                        _upper_first(words(row.diagnostic)),
+                        upper_first(words(row.diagnostic)),
                         _specification_name(row.specification) if several else "",
                     ),
                     Cell(sentence(words(row.meaning))),
@@ -1654,12 +1637,12 @@ def _quality(data: ReportData, disclosure: Disclosure) -> Grid:
         years = (
             f"{row.first_year} to {row.last_year}"
             if row.first_year is not None and row.first_year != row.last_year
-            else _whole(row.first_year, separated=False)
+            else whole(row.first_year, separated=False)
         )
         rows.append(
             Row(
                 (
-                    Cell(_upper_first(words(row.check_name))),
+                    Cell(upper_first(words(row.check_name))),
                     Cell(years),
                     Cell(n_records),
                     Cell(n_failed),
@@ -1777,6 +1760,19 @@ def _readings(data: ReportData, unit: EffectUnit) -> Readings:
             "Before the shaded stretch the two lines should move in parallel, not lie on top of each other. Inside it, part of each child's "
             "follow-up comes after go-live. After the vertical line, a gap that opens is what the estimate measures."
         ),
+        evidence=(
+            "A placebo estimate pretends that the programme had begun earlier, when it had not: it should be near zero. The constant gap "
+            "asks whether the two authorities' difference moved more than chance. Quarterly means of one authority are noisy, so look at how "
+            "many other authorities show as much."
+        ),
+        checks=(
+            "These use the matched children of all groups together. A small p-value speaks against the comparison; a large one only says that "
+            "nothing was seen with this many authorities."
+        ),
+        sensitivity=(
+            "If the estimates on other comparators lie close to the headline, little rests on which authorities were taken. If they scatter, the "
+            "answer depends on that choice and should be read so."
+        ),
         balance=(
             "After matching, marks should lie close to zero: the arms are then alike on that characteristic. Characteristics that "
             "nobody recorded may still differ."
@@ -1795,42 +1791,3 @@ def _readings(data: ReportData, unit: EffectUnit) -> Readings:
             f"With the same input, seeds, code and random seed the run gives the same numbers, including every {level} interval."
         ),
     )
-
-
-# -- names -------------------------------------------------------------------------------------------------
-
-_COVARIATE_NAMES = {
-    "la_code": "authority",
-    "financial_year": "financial year",
-    "is_post": "before or after go-live",
-    "age_at_index": "age",
-    "ethnicity": "ethnicity (census code)",
-    "ethnic_group_major": "major ethnic group",
-    "is_disabled": "disability",
-    "fsm_cem": "free school meals (six years)",
-    "fsm_regression": "free school meals",
-    "is_uasc": "unaccompanied asylum seeking",
-    "has_previous_plan": "ever on a child protection plan",
-    "n_previous_plans": "previous child protection plans",
-    "la_share_fsm": "authority's share with free school meals",
-    "la_share_white_british": "authority's share White British",
-    "has_other_programme": "other programme present",
-}
-
-
-def _covariate_name(covariate: str) -> str:
-    return _COVARIATE_NAMES.get(covariate, words(covariate))
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _upper_first(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _whole(value: int | None, *, separated: bool = True) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:,}" if separated else str(value)

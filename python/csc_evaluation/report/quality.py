@@ -16,7 +16,7 @@ from csc_evaluation.report.formatting import (
     percent,
     sentence,
 )
-from csc_evaluation.report.page import Cell, Grid, Row
+from csc_evaluation.report.grid import Cell, Grid, Row
 from csc_evaluation.report.quality_data import (
     Check,
     Finding,

@@ -143,6 +143,7 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
                     *key, OUTCOME, treated, code, usable, reason, 0.4 + rank / 50 if usable else None,
                     rank if usable else None, usable and rank <= 10, 7 if is_short else 8,
                     dt.date(2017, 4, 1), dt.date(2018, 10, 1), is_short, "0" * 16,
+                    0.39, 0.5, 2, 0.45, 3, dt.date(2019, 1, 1), 0, 6,
                 )
             )  # fmt: skip
         window = list(quarters(dt.date(2017, 4, 1), dt.date(2018, 10, 1)))
@@ -150,7 +151,8 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
             for day in window:
                 series.append(
                     (
-                        *key, OUTCOME, treated, code, day, 150, mean_of(code, day), 0.1, 0.2, day > window[0]
+                        *key, OUTCOME, treated, code, day, 150, mean_of(code, day), 0.1, 0.2, day > window[0],
+                        0.02, True,
                     )
                 )  # fmt: skip
         for arm, code in (("treated", treated), ("comparator", comparator)):
@@ -160,6 +162,7 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
     insert(connection, "results.la_match_candidates", candidates)
     insert(connection, "results.la_match_series", series)
     insert(connection, "results.matched_shares", shares)
+    _fill_evidence(connection, key)
     insert(connection, "results.cem_strata", [(*key, OUTCOME, 0, "335", "gender=1", 5, 6, True)])
     insert(connection, "results.estimates", estimate_rows(run_id))
     insert(
@@ -221,6 +224,65 @@ def _fill_run(connection: duckdb.DuckDBPyConnection, run_id: str, started_at: dt
     )
 
 
+def _fill_evidence(connection: duckdb.DuckDBPyConnection, key: tuple[str, str]) -> None:
+    """Evidence on pairs, checks over all groups, and who fell away."""
+    none = (None,) * 5
+    evidence: list[tuple[object, ...]] = []
+    for treated, comparator, _ in PAIRS:
+        pair = (*key, OUTCOME, treated, comparator)
+        evidence.append(
+            (*pair, "distance", "computed", None, 0, 0, 0.412, *none[:4], 124, 0.25, "Nearer than most.")
+        )
+        if treated == "335":
+            evidence.append(
+                (
+                    *pair,
+                    "placebo_4",
+                    "not computable",
+                    dt.date(2018, 1, 1),
+                    3,
+                    4,
+                    *none,
+                    0,
+                    None,
+                    "3 quarters before it.",
+                )
+            )
+        else:
+            evidence.append(
+                (
+                    *pair, "placebo_4", "computed", dt.date(2018, 7, 1), 5, 4, 0.012, 0.009, 1.33, None, 0.182, 124,
+                    50 / 124, "Sampling error of children alone.",
+                )
+            )  # fmt: skip
+    insert(connection, "results.la_pair_evidence", evidence)
+    check = (*key, OUTCOME)
+    insert(
+        connection,
+        "results.assumption_checks",
+        [
+            (
+                *check, "parallel_trends", "leads", "joint", "computed", None, None, 1.44, 2.0, 4.1, 0.337, None, None,
+                2, 9000, 8, 4, "cr2_htz", "Nothing seen.",
+            ),
+            (
+                *check, "common_shocks", "school_closures", "shock_x_treated", "not computable", *none, None, None, None,
+                None, None, None, None, None, "All index events fall outside it.",
+            ),
+        ],
+    )  # fmt: skip
+    insert(
+        connection,
+        "results.cem_dropped",
+        [
+            (*check, 0, "treated", "is_disabled", "true", 400, 60),
+            (*check, 0, "comparator", "is_disabled", "true", 800, 40),
+            (*check, 0, "treated", "is_uasc", "true", 60, 4),
+            (*check, 0, "treated", "gender", "1", 5000, 0),
+        ],
+    )
+
+
 def mean_of(code: str, day: dt.date) -> float:
     months = (day.year - 2017) * 12 + day.month
     return 0.06 + 0.01 * math.sin(months / 5 + int(code)) + 0.005 * (int(code) % 3)
@@ -243,6 +305,8 @@ def estimate_rows(run_id: str = RUN_ID, *, low: float = -0.0371, high: float = -
         row(main, least, "treated", "cr2_satterthwaite", effect, 0.0238, True),
         row(main, least, "treated", "cr1_t", effect, 0.0004, False),
         row(main, least, "treated", "cr3_t", effect, 0.0512, False),
+        row("match_nearest_2", least, "treated", "cr2_satterthwaite", -0.0177, 0.04, False),
+        row("match_leave_one_out_without_336", least, "treated", "cr2_satterthwaite", -0.0311, 0.04, False),
         row("unweighted", least, "treated", "cr2_satterthwaite", -0.0183, 0.0301, False),
         row(main, least, "age_at_index", "cr2_satterthwaite", -0.0012, 0.2, False),
         row(main, least, "gender=2", "cr2_satterthwaite", 0.0003, 0.8, False),

@@ -101,7 +101,7 @@ def test_the_page_is_well_formed(write: Callable[..., str]):
 
 def test_every_chart_has_a_title_and_a_description(write: Callable[..., str]):
     drawings = html.fromstring(write()).xpath("//figure/*[local-name()='svg']")
-    assert len(drawings) == 1 + 5 + 1
+    assert len(drawings) == 1 + 5 + 1 + 1
     for drawing in drawings:
         assert drawing.get("role") == "img"
         for tag in ("title", "desc"):
@@ -242,12 +242,61 @@ def test_each_matched_pair_has_its_trend_with_the_quarters_that_enter_the_distan
 
 
 def test_a_distance_stands_beside_its_expected_noise(write: Callable[..., str], change: Change):
-    assert rows_of(section(write(), "authorities"), "Each treated")[0][6:] == ["0.412", "–", "1"]
-    change(
-        "insert into results.diagnostics select distinct run_id, programme, outcome, 'cem_weighted_ls', 'match_distance', "
-        "distance, null::double, null::double, 1.887, false, 'apart' from results.la_matches"
-    )
+    assert rows_of(section(write(), "authorities"), "Each treated")[0][6:] == ["0.412", "0.390", "1"]
+    change("update results.la_match_candidates set expected_noise = 1.887")
     assert rows_of(section(write(), "authorities"), "Each treated")[0][6:] == ["0.412", "1.887", "1"]
+
+
+def test_each_pair_has_its_evidence_and_how_many_others_show_as_much(write: Callable[..., str]):
+    rows = rows_of(section(write(), "authorities"), "Before go-live: each pair")
+    distance, placebo = [row for row in rows if row[0].startswith("Walsall with")]
+    assert distance[3:] == ["0.412", "–", "–", "31 of 124"]
+    assert placebo[1].startswith("Placebo, 4 quarters earlier")
+    assert placebo[2].startswith("not computable")
+    assert placebo[3:] == ["–", "–", "–", "–"]
+    _, placebo = [row for row in rows if row[0].startswith("Lancashire with")]
+    assert placebo[3:] == ["1.20", "0.90", "0.182", "50 of 124"]
+
+
+def test_evidence_on_pairs_not_taken_stays_off_the_page(write: Callable[..., str], change: Change):
+    change("update results.la_pair_evidence set comparator_la_code = '301' where treated_la_code = '335'")
+    rows = rows_of(section(write(), "authorities"), "Before go-live: each pair")
+    assert not [row for row in rows if row[0].startswith("Walsall")]
+
+
+def test_ranks_by_other_distances_and_pandemic_quarters_are_given(write: Callable[..., str]):
+    rows = rows_of(section(write(), "authorities"), "Ranks by other distances")
+    assert len(rows) == 5
+    assert rows[0][2:] == ["1", "2", "3", "0", "6"]
+
+
+def test_checks_of_assumptions_stand_with_their_degrees_of_freedom(write: Callable[..., str]):
+    rows = rows_of(section(write(), "authorities"), "Parallel trends and common shocks")
+    joint = next(row for row in rows if row[1].endswith("joint"))
+    assert joint[0] == "Parallel trends"
+    assert joint[3:] == ["1.44", "–", "2 and 4.10", "0.337"]
+    assert rows[-1][0] == "Common shocks"
+    assert rows[-1][2].startswith("not computable")
+
+
+def test_who_fell_away_is_told_in_shares_and_small_counts_are_withheld(write: Callable[..., str]):
+    rows = {
+        row[0]: row[1:] for row in rows_of(section(write(), "balance"), "Share of children whose stratum")
+    }
+    assert rows["Disability: yes"] == ["15.0%", "5.0%"]
+    assert rows["Unaccompanied asylum seeking: yes"] == ["fewer than 10 children", "–"]
+    assert "Gender: 1" not in rows
+
+
+def test_other_comparators_stand_beside_the_headline_and_not_among_the_estimates(write: Callable[..., str]):
+    page = write()
+    rows = rows_of(section(page, "sensitivity"), "The same estimate on other comparators")
+    assert rows[0][0].startswith("Comparators a reviewer accepted")
+    assert rows[1][0].startswith("The two nearest comparators")
+    assert rows[1][1] == "−1.77"
+    assert rows[2][0].startswith("Without Wolverhampton")
+    estimates = rows_of(section(page, "estimates"), "Effect of the programme")
+    assert not [row for row in estimates if "nearest" in row[0] or "leave one out" in row[0]]
 
 
 def test_candidates_are_ranked_and_the_others_counted_by_reason(write: Callable[..., str]):
@@ -425,6 +474,10 @@ def test_no_child_identifier_reaches_the_page(write: Callable[..., str]):
         ("delete from results.la_match_series; drop table marts.la_quarter_outcomes", "authorities"),
         ("delete from results.balance", "balance"),
         ("delete from results.matched_shares", "balance"),
+        ("drop table results.cem_dropped", "balance"),
+        ("delete from results.la_pair_evidence", "authorities"),
+        ("delete from results.assumption_checks", "authorities"),
+        ("delete from results.estimates where specification like 'match%'", "sensitivity"),
         ("delete from results.diagnostics", "diagnostics"),
         ("drop table marts.data_quality", "quality"),
         ("alter table marts.data_quality drop column n_failed", "quality"),
