@@ -67,7 +67,9 @@ def match_authorities(backend: Backend, protocols: Sequence[Protocol]) -> dict[s
     Raises:
         SeedError: a review names a comparator that is not among the candidates kept.
     """
-    windows: list[WindowOf] = [(protocol, window) for protocol in protocols for window in matching_windows(protocol)]
+    windows: list[WindowOf] = [
+        (protocol, window) for protocol in protocols for window in matching_windows(protocol)
+    ]
     tables = candidate_tables(backend, windows)
     found = distances(backend, tables)
     ranked = backend.create_table("csc_match_ranked", _ranked(tables, found), temp=True, overwrite=True)

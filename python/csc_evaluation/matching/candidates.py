@@ -32,7 +32,7 @@ class CandidateTables:
     quarter_start, is_in_window, n_children, mean_value, standard_error``; no value where nothing was observed);
     ``candidates``: window and authority of the reference list (``window_no, la_code, n_quarters, first_quarter,
     last_quarter, reason, is_candidate, is_treated, is_compared``).
-    """  # noqa: D400, D415 - the list completes the sentence
+    """
 
     windows: Table
     series: Table
@@ -92,10 +92,7 @@ def standing_reasons(protocol: Protocol) -> dict[str, str]:
 def _authorities(backend: Backend, protocols: Sequence[Protocol]) -> Table:
     """One row per programme and authority, with the reason (or null) why it may not be a comparator whatever its series."""
     spans = pd.DataFrame(
-        [
-            (p.programme.programme, p.programme.data_span_start, p.programme.data_span_end)
-            for p in protocols
-        ],
+        [(p.programme.programme, p.programme.data_span_start, p.programme.data_span_end) for p in protocols],
         columns=["programme", "span_start", "span_end"],
     )
     spans[["span_start", "span_end"]] = spans[["span_start", "span_end"]].apply(pd.to_datetime)
@@ -130,9 +127,7 @@ def _authorities(backend: Backend, protocols: Sequence[Protocol]) -> Table:
     )
 
 
-def _series(
-    backend: Backend, windows: Sequence[WindowOf], listed: Table, authorities: Table
-) -> Table:
+def _series(backend: Backend, windows: Sequence[WindowOf], listed: Table, authorities: Table) -> Table:
     wanted = pd.DataFrame(
         [
             (number, quarter, is_in_window)
@@ -172,7 +167,9 @@ def _series(
 
 
 def _candidates(backend: Backend, listed: Table, authorities: Table, series: Table) -> Table:
-    in_window = series.filter(series.is_in_window).inner_join(listed.select("window_no", "n_min"), "window_no")
+    in_window = series.filter(series.is_in_window).inner_join(
+        listed.select("window_no", "n_min"), "window_no"
+    )
     has_no_value = in_window.mean_value.isnull()
     counted = in_window.group_by(["window_no", "la_code"]).agg(
         n_quarters=in_window.count(),

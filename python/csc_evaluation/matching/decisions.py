@@ -60,9 +60,7 @@ class Departure:
     cause: Cause = Cause.no_candidate
 
 
-def with_hashes(
-    programme: str, candidates: pd.DataFrame, windows: Sequence[MatchingWindow]
-) -> pd.DataFrame:
+def with_hashes(programme: str, candidates: pd.DataFrame, windows: Sequence[MatchingWindow]) -> pd.DataFrame:
     """The candidates with the hash of their kept list in ``candidates_hash``; rows must be in order of rank."""
     kept = candidates[candidates.is_kept].groupby(PAIR)["candidate_la_code"].agg(list).to_dict()
     hashes = {

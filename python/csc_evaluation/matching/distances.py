@@ -38,7 +38,7 @@ class Distances:
     rank_levels, distance_both, rank_both, is_constant``), its distances from the treated authority;
     ``nearest``: window and candidate (``window_no, la_code, other_la_code, distance``), its own nearest among the other
     candidates as if it were treated, ``z`` taken over the candidates without the treated authority.
-    """  # noqa: D400, D415 - the list completes the sentence
+    """
 
     scored: Table
     pairs: Table
@@ -52,7 +52,9 @@ def distances(backend: Backend, tables: CandidateTables) -> Distances:
     return Distances(
         scored=scored.select("window_no", "la_code", "quarter_start", "z_value", "z_change"),
         pairs=_pairs(backend, vectors),
-        nearest=backend.create_table("csc_match_nearest", nearest_of_each(vectors), temp=True, overwrite=True),
+        nearest=backend.create_table(
+            "csc_match_nearest", nearest_of_each(vectors), temp=True, overwrite=True
+        ),
     )
 
 

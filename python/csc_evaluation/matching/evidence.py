@@ -70,7 +70,9 @@ def evidence_and_placebos(
     dated = placebo_table.order_by([*PAIR_KEY, "evidence"]).to_pandas()
     gaps = gap_table.order_by(PAIR_KEY).to_pandas()
     nearest = found.nearest.order_by(["window_no", "la_code"]).to_pandas()
-    kept_frame = kept.select("window_no", "la_code", "distance").order_by(["window_no", "la_code"]).to_pandas()
+    kept_frame = (
+        kept.select("window_no", "la_code", "distance").order_by(["window_no", "la_code"]).to_pandas()
+    )
 
     placebos = _placebo_rows(dated, gaps, nearest)
     parts = [
@@ -110,10 +112,23 @@ def _placebo_rows(dated: pd.DataFrame, gaps: pd.DataFrame, nearest: pd.DataFrame
         dated[~dated.is_kept_pair & dated.estimate.notna()].assign(df=np.nan),
         gaps[~gaps.is_kept_pair & gaps.statistic.notna()].assign(evidence=CONSTANT_GAP),
         nearest.assign(
-            evidence=NEAREST_DISTANCE, estimate=nearest.distance, std_error=np.nan, statistic=np.nan, df=np.nan
+            evidence=NEAREST_DISTANCE,
+            estimate=nearest.distance,
+            std_error=np.nan,
+            statistic=np.nan,
+            df=np.nan,
         ),
     ]
-    columns = ["window_no", "la_code", "other_la_code", "evidence", "estimate", "std_error", "statistic", "df"]
+    columns = [
+        "window_no",
+        "la_code",
+        "other_la_code",
+        "evidence",
+        "estimate",
+        "std_error",
+        "statistic",
+        "df",
+    ]
     rows = pd.concat([part[columns] for part in parts if len(part)] or [parts[2][columns]], ignore_index=True)
     return rows.rename(columns={"la_code": "placebo_la_code", "other_la_code": "comparator_la_code"})
 
@@ -153,7 +168,7 @@ def _gap_evidence(gaps: pd.DataFrame, kept: pd.DataFrame, windows: Sequence[Wind
         evidence=CONSTANT_GAP,
         status=np.where(is_computed, COMPUTED, NOT_COMPUTABLE),
         p_value=stats.chi2.sf(rows.statistic, rows.df),
-        note=np.where(is_computed, None, NO_ERROR_NOTE),
+        note=pd.Series([None if computed else NO_ERROR_NOTE for computed in is_computed], dtype=object),
     )
 
 

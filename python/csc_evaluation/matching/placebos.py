@@ -7,7 +7,6 @@ not in them, so p-values are too small where authorities have shocks of their ow
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,9 @@ def pair_statistics(
         df``, numbers null where a quarter has no sampling error.
     """
     gaps = backend.create_table("csc_match_gaps", _gaps(pairs, series), temp=True, overwrite=True)
-    dates = backend.create_table("csc_match_placebo_dates", _placebo_dates(windows), temp=True, overwrite=True)
+    dates = backend.create_table(
+        "csc_match_placebo_dates", _placebo_dates(windows), temp=True, overwrite=True
+    )
     return _placebos(gaps, dates, pairs), _constant_gaps(gaps)
 
 
@@ -155,9 +156,9 @@ def _constant_gaps(gaps: Table) -> Table:
     mean = found.quarters.map(lambda quarter: quarter["weight"] * quarter["gap"]).sums() / total
     found = found.mutate(total=total, mean_gap=mean)
     statistic = found.quarters.map(
-        lambda quarter: quarter["weight"]
-        * (quarter["gap"] - found.mean_gap)
-        * (quarter["gap"] - found.mean_gap)
+        lambda quarter: (
+            quarter["weight"] * (quarter["gap"] - found.mean_gap) * (quarter["gap"] - found.mean_gap)
+        )
     ).sums()
     is_computable = found.has_errors & (found.n_quarters > 1)
     nothing = ibis.null("float64")
