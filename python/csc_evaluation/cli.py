@@ -25,6 +25,7 @@ from csc_evaluation.errors import CscError, StoppedByUserError
 
 if TYPE_CHECKING:
     from csc_evaluation.estimation.run import RunReport
+    from csc_evaluation.matching.run import MatchReport
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -215,14 +216,48 @@ def build(
 
 
 @app.command()
-def match(programme: ProgrammeArgument, warehouse: WarehouseOption = None, seed: SeedOption = 1) -> None:
-    """Match authorities on trends and children by coarsened exact matching; write the matches as a run."""
-    from csc_evaluation.matching.run import match_programme
+def match(
+    programmes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PROGRAMME]...",
+            help="Programmes of seeds/protocol/programmes.csv, as family_safeguarding. None given: all of them.",
+            show_default=False,
+        ),
+    ] = None,
+    warehouse: WarehouseOption = None,
+    seed: SeedOption = 1,
+) -> None:
+    """Match authorities on trends and children by coarsened exact matching; write the matches of each programme as a run.
+
+    All of a programme's outcomes are matched. A programme that cannot be matched is said to be and keeps its last run; the
+    others are written all the same.
+    """
+    from csc_evaluation.matching.run import match_programmes
 
     path = warehouse_module.warehouse_path(warehouse)
+    failures: dict[str, CscError] = {}
     with _progress() as progress:
-        report = match_programme(programme, warehouse=path, random_seed=seed, on_progress=progress)
-    _print_matches(path, report.run_id)
+        reports = match_programmes(
+            programmes or (),
+            warehouse=path,
+            random_seed=seed,
+            on_progress=progress,
+            on_failure=failures.__setitem__,
+        )
+    for report in reports:
+        out.print(f"Programme {report.programme}, run {report.run_id}")
+        _print_matches(path, report.run_id)
+        _print_departures(path, report)
+        out.print()
+    if reports:
+        out.print("Next: look at each pair and record a decision, with")
+        for report in reports:
+            out.print(f"  csceval review {report.programme}")
+    for error in list(failures.values())[1:]:
+        _say(str(error))
+    if failures:
+        raise next(iter(failures.values()))
 
 
 @app.command()
@@ -386,6 +421,25 @@ def _print_matches(path: Path, run_id: str) -> None:
         for _, treated, comparator, distance, rank, decision in pairs:
             table.add_row(treated, comparator, f"{distance:.3f}", str(rank), decision)
         out.print(table)
+
+
+def _print_departures(path: Path, report: MatchReport) -> None:
+    """Who is not matched for which outcome, and why; one line for each reason of an outcome."""
+    with warehouse_module.readable(path) as connection:
+        names = dict(
+            connection.execute("select la_code, la_name from reference.local_authorities").fetchall()
+        )
+    whose: dict[tuple[str, str], list[str]] = {}
+    for row in report.departures:
+        name = names.get(row.treated_la_code, row.treated_la_code)
+        whose.setdefault((row.outcome, row.reason), []).append(name)
+    if whose:
+        table = _table("Not matched on trends", "outcome", "authority", "reason")
+        for (outcome, reason), authorities in whose.items():
+            table.add_row(outcome, ", ".join(authorities), reason)
+        out.print(table)
+    for unmatched in report.children_unmatched:
+        out.print(f"Children not matched: {unmatched.reason}")
 
 
 def _print_estimates(path: Path, report: RunReport) -> None:

@@ -123,7 +123,7 @@ def run_programme(
         protocol = read_protocol(backend, programme)
         run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
         on_progress("matching authorities on trends", 0.1)
-        authorities = match_authorities(backend, protocol)
+        authorities = match_authorities(backend, [protocol])[programme]
         refuse_unmatched(protocol, authorities)
         children: list[ChildMatching] = []
         estimates: list[Estimate] = []
@@ -150,7 +150,7 @@ def run_programme(
             flows.append(sample_flow(backend, protocol, outcome, matches, matching))
             if outcome.outcome == protocol.programme.primary_outcome:
                 n_treated_children = int(sample.cells.n_rows[sample.cells.is_treated_authority].sum())
-        tables = matching_tables(authorities, children)
+        tables = matching_tables(protocol, authorities, children)
     tables["estimates"] = pd.DataFrame([asdict(row) for row in estimates])
     tables["diagnostics"] = pd.DataFrame([asdict(row) for row in diagnostics])
     tables["sample_flow"] = pd.concat(flows, ignore_index=True)

@@ -1,28 +1,56 @@
-"""``match_programme``: match authorities and children of a programme and store what a reviewer needs to see."""
+"""``match_programmes``: match authorities and children of programmes and store what a reviewer needs to see."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ibis
 import pandas as pd
 import pyarrow as pa
 
-from csc_evaluation.errors import CscError
+from csc_evaluation.errors import (
+    ConstantSeriesError,
+    CscError,
+    MissingQuarterError,
+    NoCandidateError,
+    SeedError,
+    WarehouseError,
+)
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
 from csc_evaluation.estimation.results import (
     OnProgress,
+    Provenance,
     ensure_built,
     no_progress,
     provenance,
     reading,
     write_run,
 )
-from csc_evaluation.matching.authorities import AuthorityMatching, Departure, Match, match_authorities
+from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
 from csc_evaluation.matching.cem import KEY, ChildMatching, match_children
+from csc_evaluation.matching.decisions import Cause, Departure, Match
+from csc_evaluation.matching.variants import all_variants
 from csc_evaluation.warehouse import warehouse_path
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+OnFailure = Callable[[str, CscError], None]
+"""Called with a programme that cannot be matched and why; the others are matched and written all the same."""
+SHARE_ON_AUTHORITIES = 0.2
+NOT_OF_ONE_OUTCOME = (SeedError, WarehouseError)
+"""What is wrong for the run as a whole, not for the outcome at which it was found."""
+
+
+@dataclass(frozen=True)
+class ChildrenUnmatched:
+    """An outcome whose authorities are matched but whose children cannot be, and why."""
+
+    outcome: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,7 @@ class MatchReport:
     is_unreviewed: bool
     n_treated_matched: int
     n_comparators_matched: int
+    children_unmatched: tuple[ChildrenUnmatched, ...] = ()
 
 
 def match_programme(
@@ -46,40 +75,134 @@ def match_programme(
     command: str | None = None,
     on_progress: OnProgress = no_progress,
 ) -> MatchReport:
-    """Match a programme's authorities on trends and their children by CEM; writes a run of stage ``match``.
+    """Match one programme; see :func:`match_programmes`."""
+    (report,) = match_programmes(
+        [programme],
+        warehouse=warehouse,
+        random_seed=random_seed,
+        command=command,
+        on_progress=on_progress,
+    )
+    return report
+
+
+def match_programmes(
+    programmes: Sequence[str] = (),
+    *,
+    warehouse: Path | str | None = None,
+    random_seed: int = 1,
+    command: str | None = None,
+    on_progress: OnProgress = no_progress,
+    on_failure: OnFailure | None = None,
+) -> list[MatchReport]:
+    """Match authorities on trends and children by CEM; writes a run of stage ``match`` per programme.
+
+    Authorities of all programmes are matched in one pass. A programme's run is written complete or not at all, and one that
+    cannot be matched leaves its last good run in place.
 
     Args:
-        programme: code of the programme.
+        programmes: codes of the programmes; all of ``protocol.programmes`` if none is given.
         warehouse: the DuckDB file; else ``CSC_WAREHOUSE``.
-        random_seed: stored with the run; matching draws nothing at random.
-        command: the command line, stored with the run.
+        random_seed: stored with the runs; matching draws nothing at random.
+        command: the command line, stored with the runs.
         on_progress: see :data:`csc_evaluation.estimation.results.OnProgress`.
+        on_failure: see :data:`OnFailure`; without it the first failure is raised, and where authorities cannot be
+            matched nothing is written for any programme.
 
     Raises:
-        CscError: the marts are not fit, a seed cannot be used, or no treated authority has a comparator.
+        NoCandidateError, MissingQuarterError, ConstantSeriesError: no treated authority has a comparator for the primary
+            outcome (for any outcome, without a primary one).
+        CscError: the marts are not fit, a seed cannot be used, or children of the primary outcome cannot be matched.
     """
     path = warehouse_path(warehouse)
     on_progress("reading the protocol", 0.0)
     with reading(path) as backend:
         build_id = ensure_built(backend)
-        protocol = read_protocol(backend, programme)
-        run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
-        on_progress("matching authorities on trends", 0.1)
-        authorities = match_authorities(backend, protocol)
-        refuse_unmatched(protocol, authorities)
-        on_progress("matching children", 0.4)
-        children = [
-            match_children(backend, protocol, outcome, authorities.matches_of(outcome.outcome))
-            for outcome in protocol.outcomes
-            if authorities.matches_of(outcome.outcome)
+        names = list(dict.fromkeys(programmes)) or _all_programmes(backend)
+        protocols = [read_protocol(backend, name) for name in names]
+        runs = [
+            provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
+            for protocol in protocols
         ]
-        tables = matching_tables(authorities, children)
-    on_progress("writing the results", 0.9)
-    is_unreviewed = any(match.is_unreviewed for match in authorities.matches)
-    write_run(path, protocol, run, stage="match", is_unreviewed=is_unreviewed, note=None, tables=tables)
+        on_progress("matching authorities on trends", 0.05)
+        authorities = match_authorities(backend, protocols)
+    tasks: list[tuple[Protocol, Provenance]] = []
+    for protocol, run in zip(protocols, runs, strict=True):
+        try:
+            refuse_unmatched(protocol, authorities[protocol.programme.programme])
+        except CscError as error:
+            _fail(protocol, error, on_failure)
+        else:
+            tasks.append((protocol, run))
+    reports = []
+    for number, (protocol, run) in enumerate(tasks):
+        name = protocol.programme.programme
+        share_before = SHARE_ON_AUTHORITIES + (1 - SHARE_ON_AUTHORITIES) * number / len(tasks)
+        share_of_one = (1 - SHARE_ON_AUTHORITIES) / len(tasks)
+
+        def on_share(
+            step: str, share: float, before: float = share_before, of_one: float = share_of_one
+        ) -> None:
+            on_progress(step, before + of_one * share)
+
+        try:
+            reports.append(_match_and_write(path, protocol, run, authorities[name], on_share))
+        except NOT_OF_ONE_OUTCOME:
+            raise
+        except CscError as error:
+            _fail(protocol, error, on_failure)
     on_progress("done", 1.0)
-    matched = pd.concat([part.matched_shares for part in children])
-    by_arm = matched.groupby("arm")["n_matched"].sum()
+    return reports
+
+
+def _all_programmes(backend: Backend) -> list[str]:
+    names = backend.table("programmes", database="protocol").select("programme").to_pyarrow()
+    return sorted({str(name) for name in names["programme"].to_pylist()})
+
+
+def _fail(protocol: Protocol, error: CscError, on_failure: OnFailure | None) -> None:
+    if on_failure is None:
+        raise error
+    on_failure(protocol.programme.programme, error)
+
+
+def _match_and_write(
+    path: Path, protocol: Protocol, run: Provenance, authorities: AuthorityMatching, on_progress: OnProgress
+) -> MatchReport:
+    programme = protocol.programme.programme
+    children: list[ChildMatching] = []
+    failures: dict[str, CscError] = {}
+    matched = [row for row in protocol.outcomes if authorities.matches_of(row.outcome)]
+    # One programme at a time, each in a connection of its own: its temporary tables of children go with it.
+    with reading(path) as backend:
+        for number, outcome in enumerate(matched):
+            on_progress(f"matching children: {programme}, {outcome.outcome}", 0.9 * number / len(matched))
+            try:
+                found = match_children(backend, protocol, outcome, authorities.matches_of(outcome.outcome))
+            except NOT_OF_ONE_OUTCOME:
+                raise
+            except CscError as error:
+                if outcome.outcome == protocol.programme.primary_outcome:
+                    raise
+                failures[outcome.outcome] = error
+            else:
+                children.append(found)
+        if not children:
+            raise next(iter(failures.values()))
+        tables = matching_tables(protocol, authorities, children)
+    on_progress("writing the results", 0.95)
+    is_unreviewed = any(match.is_unreviewed for match in authorities.matches)
+    notes = [f"children not matched: {error}" for error in failures.values()]
+    write_run(
+        path,
+        protocol,
+        run,
+        stage="match",
+        is_unreviewed=is_unreviewed,
+        note="; ".join(notes) or None,
+        tables=tables,
+    )
+    by_arm = pd.concat([part.matched_shares for part in children]).groupby("arm")["n_matched"].sum()
     return MatchReport(
         run_id=run.run_id,
         programme=programme,
@@ -88,38 +211,60 @@ def match_programme(
         is_unreviewed=is_unreviewed,
         n_treated_matched=int(by_arm.get("treated", 0)),
         n_comparators_matched=int(by_arm.get("comparator", 0)),
+        children_unmatched=tuple(ChildrenUnmatched(name, str(error)) for name, error in failures.items()),
     )
+
+
+ERRORS_BY_CAUSE: dict[Cause, type[CscError]] = {
+    Cause.too_few_quarters: MissingQuarterError,
+    Cause.missing_quarter: MissingQuarterError,
+    Cause.no_candidate: NoCandidateError,
+    Cause.all_rejected: NoCandidateError,
+    Cause.constant_series: ConstantSeriesError,
+}
 
 
 def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None:
     """Stop where the primary outcome (or every outcome, without one) is left without a single matched pair, and say why.
 
     Raises:
-        CscError: no treated authority has a comparator.
+        NoCandidateError, MissingQuarterError, ConstantSeriesError: by what keeps the treated authorities from being
+            matched; the first of them where authorities differ in that.
     """
     primary = protocol.programme.primary_outcome
     needed = [primary] if primary else [row.outcome for row in protocol.outcomes]
     if any(authorities.matches_of(outcome) for outcome in needed):
         return
-    reasons = "; ".join(
-        f"{row.treated_la_code}: {row.reason}"
-        for outcome in needed
-        for row in authorities.departures_of(outcome)
+    departures = [row for outcome in needed for row in authorities.departures_of(outcome)]
+    kinds = {ERRORS_BY_CAUSE[row.cause] for row in departures}
+    kind = kinds.pop() if len(kinds) == 1 else NoCandidateError
+    raise kind(
+        f"{protocol.programme.programme}: no treated authority has a comparator for {', '.join(needed)}, so there is nothing "
+        f"to match; the last good run stays. {_reasons(departures, is_of_one_outcome=len(needed) == 1)}"
     )
-    raise CscError(
-        f"{', '.join(needed)}: no treated authority has a comparator, so there is nothing to estimate ({reasons})."
-    )
+
+
+def _reasons(departures: Sequence[Departure], *, is_of_one_outcome: bool) -> str:
+    """Each reason once, with the authorities it holds for."""
+    whose: dict[str, list[str]] = {}
+    for row in departures:
+        name = row.treated_la_code if is_of_one_outcome else f"{row.treated_la_code} ({row.outcome})"
+        whose.setdefault(row.reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in whose.items()) + "."
 
 
 def matching_tables(
-    authorities: AuthorityMatching, children: Sequence[ChildMatching]
+    protocol: Protocol, authorities: AuthorityMatching, children: Sequence[ChildMatching]
 ) -> dict[str, pd.DataFrame | pa.Table]:
     """Rows of the results tables that matching fills, by table."""
-    matches = pd.DataFrame([vars(match) for match in authorities.matches])
+    not_stored = ["expected_noise", "embedding_start", "embedding_end", "comparator_weight"]
     return {
-        "la_match_candidates": authorities.candidates.drop(columns="expected_noise"),
+        "la_match_candidates": authorities.candidates,
         "la_match_series": authorities.series,
-        "la_matches": matches.drop(columns="expected_noise"),
+        "la_pair_evidence": authorities.evidence,
+        "la_match_placebos": authorities.placebos,
+        "la_match_variants": all_variants(protocol, authorities),
+        "la_matches": pd.DataFrame([asdict(match) for match in authorities.matches]).drop(columns=not_stored),
         "cem_strata": _by_outcome(children, [part.strata for part in children]),
         "matched_shares": _by_outcome(children, [part.matched_shares for part in children]),
         "balance": _by_outcome(children, [part.balance for part in children]),

@@ -29,13 +29,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _authorities(path: Path) -> AuthorityMatching:
     with ibis_readable(path) as backend:
-        return match_authorities(backend, read_protocol(backend, PROGRAMME))
+        return match_authorities(backend, [read_protocol(backend, PROGRAMME)])[PROGRAMME]
 
 
 def _weights(path: Path) -> pd.DataFrame:
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
-        matches = match_authorities(backend, protocol).matches_of(OUTCOME)
+        matches = match_authorities(backend, [protocol])[PROGRAMME].matches_of(OUTCOME)
         matching = match_children(backend, protocol, protocol.outcome(OUTCOME), matches)
         return matching.weights.order_by("child_id").to_pandas()
 

@@ -12,7 +12,8 @@ import pytest
 
 from csc_evaluation.errors import SeedError
 from csc_evaluation.estimation.protocol import Outcome, Protocol, Site, read_protocol
-from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities, matching_window
+from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
+from csc_evaluation.matching.windows import matching_window
 from csc_evaluation.warehouse import ibis_readable
 from support.marts_fixture import OTHERS, OUTCOME, PROGRAMME, SITES, World, write_warehouse
 
@@ -37,7 +38,7 @@ def _copy(world: Path, folder: Path, *statements: str) -> Path:
 def _match(path: Path) -> tuple[Protocol, AuthorityMatching]:
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
-        return protocol, match_authorities(backend, protocol)
+        return protocol, match_authorities(backend, [protocol])[PROGRAMME]
 
 
 # -- windows ---------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_distances_agree_with_a_plain_pandas_implementation(world: Path) -> None
     with duckdb.connect(str(world), read_only=True) as connection:
         quarters = connection.execute("select * from marts.la_quarter_outcomes").df()
     quarters["quarter_start"] = quarters.quarter_start.dt.date
-    for window in matching.windows:
+    for window in (window for window in matching.windows if window.outcome == OUTCOME):
         treated = window.site.la_code
         block = quarters[quarters.quarter_start.isin(window.quarters)]
         y = block.pivot(index="la_code", columns="quarter_start", values="mean_value")

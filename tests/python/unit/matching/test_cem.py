@@ -49,7 +49,7 @@ def _copy(world: Path, folder: Path, *statements: str) -> Path:
 def _run(path: Path) -> tuple[Protocol, tuple[Match, ...], ChildMatching, pd.DataFrame, pd.DataFrame]:
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
-        matches = match_authorities(backend, protocol).matches_of(OUTCOME)
+        matches = match_authorities(backend, [protocol])[PROGRAMME].matches_of(OUTCOME)
         matching = match_children(backend, protocol, protocol.outcome(OUTCOME), matches)
         return (
             protocol,
