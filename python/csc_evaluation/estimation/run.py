@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
 
+from csc_evaluation.errors import CscError
 from csc_evaluation.estimation.diagnostics import Diagnostic, diagnose, nothing_matched
-from csc_evaluation.estimation.inference import cr1, cr2
-from csc_evaluation.estimation.linear import weighted_least_squares
-from csc_evaluation.estimation.protocol import Outcome, Protocol, read_protocol
+from csc_evaluation.estimation.effect import UNREVIEWED, Estimate, estimate_effect
+from csc_evaluation.estimation.match_sensitivity import estimate_on_other_comparators
+from csc_evaluation.estimation.protocol import Outcome, Protocol, Specification, read_protocol
 from csc_evaluation.estimation.results import (
     OnProgress,
     ensure_built,
@@ -21,48 +23,18 @@ from csc_evaluation.estimation.results import (
     reading,
     write_run,
 )
-from csc_evaluation.estimation.sample import TREATED, RegressionSample, regression_sample
-from csc_evaluation.matching.authorities import AuthorityMatching, Departure, Match, match_authorities
+from csc_evaluation.estimation.sample import regression_sample
+from csc_evaluation.matching.assumptions import check_assumptions
+from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
 from csc_evaluation.matching.cem import ChildMatching, match_children
-from csc_evaluation.matching.run import matching_tables, refuse_unmatched
+from csc_evaluation.matching.decisions import Departure, Match
+from csc_evaluation.matching.run import authority_tables, child_tables, refuse_unmatched
 from csc_evaluation.warehouse import warehouse_path
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-TOO_FEW_TREATED = "too few treated"
-REGISTERED_INFERENCE = "cr1_t"
-"""What the trial protocol's analysis plan registered (the correction of Brewer, Crossley and Joyce 2013); others are added."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One row of ``results.estimates``; units of the outcome (a share for a binary one), ``None`` where not computable.
-
-    With too few treated authorities there is an estimate and a standard error but no p-value and no interval.
-    """
-
-    outcome: str
-    specification: str
-    estimator: str
-    term: str
-    estimate: float
-    std_error: float | None
-    statistic: float | None
-    df: float | None
-    p_value: float | None
-    p_value_adjusted: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n_observations: int
-    n_children: int
-    n_clusters: int
-    n_treated_clusters: int
-    baseline_mean: float | None
-    inference: str
-    is_headline: bool
-    is_registered: bool
-    note: str | None
+Rows = pd.DataFrame | pa.Table
 
 
 @dataclass(frozen=True)
@@ -96,11 +68,12 @@ def run_programme(
     programme: str,
     *,
     warehouse: Path | str | None = None,
+    specifications: Sequence[str] = (),
     random_seed: int = 1,
     command: str | None = None,
     on_progress: OnProgress = no_progress,
 ) -> RunReport:
-    """Match, estimate and store: one run of stage ``estimate`` for every evaluated outcome of a programme.
+    """Match, estimate and store: one run of stage ``estimate`` for the outcomes of a programme that are estimated.
 
     Reads ``marts`` and ``protocol`` through a read-only connection and writes all rows of ``results`` in one
     transaction at the end. The same marts, seeds and code give the same numbers to the last digit.
@@ -108,7 +81,8 @@ def run_programme(
     Args:
         programme: code of the programme, for example ``family_safeguarding``.
         warehouse: the DuckDB file; else ``CSC_WAREHOUSE``.
-        random_seed: stored with the run; this specification draws nothing at random.
+        specifications: which rows of ``protocol.specifications`` to run beside the headline; default all.
+        random_seed: stored with the run; these specifications draw nothing at random.
         command: the command line, stored with the run.
         on_progress: see :data:`csc_evaluation.estimation.results.OnProgress`.
 
@@ -121,40 +95,23 @@ def run_programme(
     with reading(path) as backend:
         build_id = ensure_built(backend)
         protocol = read_protocol(backend, programme)
+        others = chosen_specifications(protocol, specifications)
+        outcomes = protocol.estimated_outcomes
         run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
         on_progress("matching authorities on trends", 0.1)
         authorities = match_authorities(backend, [protocol])[programme]
         refuse_unmatched(protocol, authorities)
-        children: list[ChildMatching] = []
-        estimates: list[Estimate] = []
-        diagnostics: list[Diagnostic] = []
-        flows: list[pd.DataFrame] = []
-        n_treated_children = 0
-        for number, outcome in enumerate(protocol.estimated_outcomes):
-            share_done = number / len(protocol.estimated_outcomes)
-            matches = authorities.matches_of(outcome.outcome)
-            if not matches:
-                diagnostics.append(nothing_matched(protocol, outcome, authorities))
-                continue
-            on_progress(f"matching children for {outcome.outcome}", 0.2 + 0.7 * share_done)
-            matching = match_children(backend, protocol, outcome, matches)
-            on_progress(
-                f"estimating {outcome.outcome}",
-                0.2 + 0.7 * (share_done + 0.7 / len(protocol.estimated_outcomes)),
-            )
-            sample = regression_sample(protocol, outcome, matching)
-            found, found_diagnostics = _estimate(protocol, outcome, sample, matching, authorities)
-            estimates.extend(found)
-            diagnostics.extend(found_diagnostics)
-            children.append(matching)
-            flows.append(sample_flow(backend, protocol, outcome, matches, matching))
-            if outcome.outcome == protocol.programme.primary_outcome:
-                n_treated_children = int(sample.cells.n_rows[sample.cells.is_treated_authority].sum())
-        tables = matching_tables(protocol, authorities, children)
+        parts = [
+            _estimate_outcome(backend, protocol, outcome, authorities, others, _within(on_progress, number, len(outcomes)))
+            for number, outcome in enumerate(outcomes)
+        ]
+        tables = authority_tables(protocol, authorities)
+    tables |= _joined([part.tables for part in parts])
+    estimates = [row for part in parts for row in part.estimates]
+    diagnostics = [row for part in parts for row in part.diagnostics]
     tables["estimates"] = pd.DataFrame([asdict(row) for row in estimates])
     tables["diagnostics"] = pd.DataFrame([asdict(row) for row in diagnostics])
-    tables["sample_flow"] = pd.concat(flows, ignore_index=True)
-    is_unreviewed = any(match.is_unreviewed for match in authorities.matches)
+    is_unreviewed = any(authorities.is_unreviewed(outcome.outcome) for outcome in outcomes)
     headline = next(
         row for row in estimates if row.is_headline and row.outcome == protocol.programme.primary_outcome
     )
@@ -179,80 +136,100 @@ def run_programme(
         departures=authorities.departures,
         is_unreviewed=is_unreviewed,
         n_children=headline.n_children,
-        n_treated_children=n_treated_children,
+        n_treated_children=sum(part.n_treated_children for part in parts if part.outcome == headline.outcome),
     )
 
 
-# -- the regression --------------------------------------------------------------------------------------------
+def chosen_specifications(protocol: Protocol, names: Sequence[str]) -> tuple[Specification, ...]:
+    """The specifications to run beside the headline: those named, or all.
+
+    Raises:
+        CscError: a name is no specification of the programme.
+    """
+    known = [row.specification for row in protocol.specifications]
+    for name in names:
+        if name not in known:
+            raise CscError(
+                f"{name!r} is no specification of {protocol.programme.programme}; "
+                f"seeds/protocol/specifications.csv has {', '.join(known)}."
+            )
+    return tuple(
+        row for row in protocol.specifications if not row.is_headline and (not names or row.specification in names)
+    )
 
 
-def _estimate(
+@dataclass(frozen=True)
+class _EstimatedOutcome:
+    outcome: str
+    estimates: tuple[Estimate, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    n_treated_children: int
+    tables: dict[str, Rows]
+
+
+def _estimate_outcome(
+    backend: Backend,
     protocol: Protocol,
     outcome: Outcome,
-    sample: RegressionSample,
-    matching: ChildMatching,
     authorities: AuthorityMatching,
-) -> tuple[list[Estimate], list[Diagnostic]]:
-    parameters, specification = protocol.parameters, protocol.specification
-    fit = weighted_least_squares(sample.compressed, required=(TREATED,))
-    inferences = [method(fit, TREATED, confidence_level=parameters.confidence_level) for method in (cr2, cr1)]
-    n_treated_clusters = len(sample.treated_clusters)
-    is_testable = n_treated_clusters >= parameters.treated_clusters_min
-    baseline = baseline_mean(sample)
-    is_unreviewed = authorities.is_unreviewed(outcome.outcome)
-    notes = [
-        *([] if is_testable else [TOO_FEW_TREATED]),
-        *(["unreviewed"] if is_unreviewed else []),
-    ]
-    estimates = [
-        Estimate(
-            outcome=outcome.outcome,
-            specification=specification.specification,
-            estimator=specification.estimator,
-            term=TREATED,
-            estimate=row.estimate,
-            std_error=row.std_error,
-            statistic=row.statistic,
-            df=row.df,
-            p_value=row.p_value if is_testable else None,
-            p_value_adjusted=None,
-            ci_low=row.ci_low if is_testable else None,
-            ci_high=row.ci_high if is_testable else None,
-            n_observations=fit.n_rows,
-            n_children=sample.n_children,
-            n_clusters=len(fit.clusters),
-            n_treated_clusters=n_treated_clusters,
-            baseline_mean=baseline,
-            inference=row.method,
-            is_headline=row.method == specification.headline_inference,
-            is_registered=specification.is_registered
-            and outcome.is_registered
-            and row.method == REGISTERED_INFERENCE,
-            note="; ".join(notes) or None,
-        )
-        for row in inferences
-    ]
-    headline = next(row for row in inferences if row.method == specification.headline_inference)
+    others: Sequence[Specification],
+    on_progress: OnProgress,
+) -> _EstimatedOutcome:
+    matches = authorities.matches_of(outcome.outcome)
+    if not matches:
+        return _EstimatedOutcome(outcome.outcome, (), (nothing_matched(protocol, outcome, authorities),), 0, {})
+    on_progress(f"matching children for {outcome.outcome}", 0.0)
+    matching = match_children(backend, protocol, outcome, matches)
+    on_progress(f"estimating {outcome.outcome}", 0.3)
+    specification = protocol.specification
+    sample = regression_sample(protocol, outcome, matching, specification)
+    notes = [UNREVIEWED] if authorities.is_unreviewed(outcome.outcome) else []
+    effect = estimate_effect(protocol, outcome, specification, sample, notes=notes)
     diagnostics = diagnose(
         protocol,
         outcome,
         sample,
         matching,
         authorities,
-        headline=headline,
-        dropped_columns=fit.dropped,
-        baseline=baseline,
-        is_testable=is_testable,
+        headline=effect.headline,
+        dropped_columns=effect.dropped_columns,
+        baseline=effect.baseline,
+        is_testable=effect.is_testable,
     )
-    return estimates, diagnostics
+    on_progress(f"checking the assumptions of {outcome.outcome}", 0.5)
+    checks = check_assumptions(backend, protocol, outcome, authorities, matching)
+    flow = sample_flow(backend, protocol, outcome, matches, matching)
+    # What the results need of the main match is read before other matches take over its temporary tables.
+    tables: dict[str, Rows] = {**child_tables(matching), "assumption_checks": checks, "sample_flow": flow}
+    on_progress(f"estimating {outcome.outcome} on other comparators", 0.6)
+    sensitivity = estimate_on_other_comparators(backend, protocol, outcome, authorities, others)
+    return _EstimatedOutcome(
+        outcome=outcome.outcome,
+        estimates=(*effect.estimates, *sensitivity.estimates),
+        diagnostics=(*diagnostics, *sensitivity.diagnostics),
+        n_treated_children=int(sample.cells.n_rows[sample.cells.is_treated_authority].sum()),
+        tables=tables,
+    )
 
 
-def baseline_mean(sample: RegressionSample) -> float | None:
-    """Weighted mean of the outcome among matched children of treated authorities before go-live; ``None`` without any."""
-    before = sample.cells[sample.cells.is_treated_authority & ~sample.cells.is_treated]
-    weight = before.weight.to_numpy(float)
-    mass = float(weight @ before.n_rows.to_numpy(float))
-    return float(weight @ before.sum_y.to_numpy(float)) / mass if mass > 0 else None
+def _within(on_progress: OnProgress, number: int, n_outcomes: int) -> OnProgress:
+    """Progress within one of several outcomes, between a fifth and nine tenths of the run."""
+
+    def report(step: str, share: float) -> None:
+        on_progress(step, 0.2 + 0.7 * (number + share) / n_outcomes)
+
+    return report
+
+
+def _joined(parts: Sequence[dict[str, Rows]]) -> dict[str, Rows]:
+    """The rows of all outcomes, by table."""
+    joined: dict[str, Rows] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        rows = [part[name] for part in parts if name in part]
+        arrow = [table for table in rows if isinstance(table, pa.Table)]
+        frames = [frame for frame in rows if isinstance(frame, pd.DataFrame)]
+        joined[name] = pa.concat_tables(arrow) if arrow else pd.concat(frames, ignore_index=True)
+    return joined
 
 
 # -- the flow of children --------------------------------------------------------------------------------------
