@@ -29,7 +29,7 @@ class RandomQuarters:
     seed: int = 1
     others: tuple[str, ...] = OTHERS
     share_missing_early: float = 0.0
-    """Chance that an authority has no data in a quarter of the first year of the trial period."""
+    """Chance that one of the others has no data in a quarter of the first year of the trial period."""
 
 
 def random_quarters(path: Path, world: RandomQuarters | None = None) -> Path:
@@ -45,7 +45,8 @@ def random_quarters(path: Path, world: RandomQuarters | None = None) -> Path:
                 "select la_code from protocol.sites where programme = ?", [programme]
             ).fetchall()
             outcomes = connection.execute(
-                "select outcome from protocol.outcomes where programme = ? and status = 'evaluated'", [programme]
+                "select outcome from protocol.outcomes where programme = ? and status = 'evaluated'",
+                [programme],
             ).fetchall()
             codes = sorted({code for (code,) in sites} | set(world.others))
             quarters = pd.date_range(start, end, freq="QS")
@@ -59,7 +60,9 @@ def random_quarters(path: Path, world: RandomQuarters | None = None) -> Path:
             frame["mean_value"] = rng.uniform(0.02, 0.3, n)
             frame["standard_error"] = rng.uniform(0.5, 1.5, n) * np.sqrt(0.1 / frame.n_children)
             is_early = frame.quarter_start < pd.Timestamp(start) + pd.DateOffset(years=1)
-            is_gone = is_early & (rng.random(n) < world.share_missing_early)
+            is_gone = (
+                is_early & frame.la_code.isin(world.others) & (rng.random(n) < world.share_missing_early)
+            )
             frame.loc[is_gone, ["n_children"]] = 0
             frame.loc[is_gone, ["mean_value", "standard_error"]] = np.nan
             frames.append(frame)

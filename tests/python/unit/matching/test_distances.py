@@ -81,9 +81,7 @@ def test_expected_noise_agrees_with_loops(world: Path, matching: dict[str, Autho
             return noise[1:] + noise[:-1]
 
         for code, noise in zip(rows.candidate_la_code, rows.expected_noise, strict=True):
-            assert noise == pytest.approx(
-                np.sqrt((variance(code) + variance(treated)).mean()), rel=RELATIVE
-            )
+            assert noise == pytest.approx(np.sqrt((variance(code) + variance(treated)).mean()), rel=RELATIVE)
 
 
 @pytest.mark.parametrize(
