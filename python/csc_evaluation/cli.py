@@ -254,10 +254,11 @@ def match(
         out.print("Next: look at each pair and record a decision, with")
         for report in reports:
             out.print(f"  csceval review {report.programme}")
-    for error in list(failures.values())[1:]:
-        _say(str(error))
     if failures:
-        raise next(iter(failures.values()))
+        *others, last = failures.values()
+        for error in others:
+            _say(str(error))
+        raise last
 
 
 @app.command()

@@ -29,7 +29,10 @@ LEADS_NOTE = (
     "one treated and one comparator authority are two clusters, which allow no cluster-robust test; the pooled test over all "
     "matched groups stands in results.assumption_checks"
 )
-NO_ERROR_NOTE = "in a quarter of the window neither authority has a sampling error, or one lacks it"
+NO_ERROR_NOTE = (
+    "in a quarter of the window the gap has no sampling error: the children of either authority are all alike, or there is "
+    "only one"
+)
 CONSTANT_TREATED_NOTE = "the treated authority has the same mean in every quarter of the window"
 
 

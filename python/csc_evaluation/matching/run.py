@@ -229,7 +229,7 @@ def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None
 
     Raises:
         NoCandidateError, MissingQuarterError, ConstantSeriesError: by what keeps the treated authorities from being
-            matched; the first of them where authorities differ in that.
+            matched; the first kind where they differ in that.
     """
     primary = protocol.programme.primary_outcome
     needed = [primary] if primary else [row.outcome for row in protocol.outcomes]
@@ -240,17 +240,24 @@ def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None
     kind = kinds.pop() if len(kinds) == 1 else NoCandidateError
     raise kind(
         f"{protocol.programme.programme}: no treated authority has a comparator for {', '.join(needed)}, so there is nothing "
-        f"to match; the last good run stays. {_reasons(departures, is_of_one_outcome=len(needed) == 1)}"
+        f"to match. {_reasons(departures, n_sites=len(protocol.sites))}."
     )
 
 
-def _reasons(departures: Sequence[Departure], *, is_of_one_outcome: bool) -> str:
-    """Each reason once, with the authorities it holds for."""
-    whose: dict[str, list[str]] = {}
+def _reasons(departures: Sequence[Departure], *, n_sites: int) -> str:
+    """Each reason once, with the authorities and outcomes it holds for."""
+    whose: dict[tuple[str, str], list[str]] = {}
     for row in departures:
-        name = row.treated_la_code if is_of_one_outcome else f"{row.treated_la_code} ({row.outcome})"
-        whose.setdefault(row.reason, []).append(name)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in whose.items()) + "."
+        whose.setdefault((row.outcome, row.reason), []).append(row.treated_la_code)
+    outcomes: dict[tuple[str, str], list[str]] = {}
+    for (outcome, reason), codes in whose.items():
+        who = f"all {n_sites} authorities" if len(codes) == n_sites else ", ".join(codes)
+        outcomes.setdefault((who, reason), []).append(outcome)
+    n_outcomes = len({row.outcome for row in departures})
+    return "; ".join(
+        f"{who}{' for ' + ', '.join(names) if n_outcomes > 1 else ''}: {reason}"
+        for (who, reason), names in outcomes.items()
+    )
 
 
 def matching_tables(

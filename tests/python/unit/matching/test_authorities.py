@@ -1,8 +1,7 @@
-"""Matching authorities on trends: windows, exclusions, distances, reviews."""
+"""Matching authorities on trends: distances, who may be a candidate, reviews."""
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import duckdb
@@ -11,14 +10,11 @@ import pandas as pd
 import pytest
 
 from csc_evaluation.errors import SeedError
-from csc_evaluation.estimation.protocol import Outcome, Protocol, Site, read_protocol
+from csc_evaluation.estimation.protocol import Protocol, read_protocol
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
-from csc_evaluation.matching.windows import matching_window
+from csc_evaluation.matching.decisions import Cause, candidates_hash
 from csc_evaluation.warehouse import ibis_readable
 from support.marts_fixture import OTHERS, OUTCOME, PROGRAMME, SITES, World, write_warehouse
-
-CARE = Outcome(OUTCOME, "", "primary", "binary", "lower_better", "first_referral", 18, True)
-DATA_FROM = dt.date(2017, 4, 1)
 
 
 @pytest.fixture(scope="module")
@@ -39,46 +35,6 @@ def _match(path: Path) -> tuple[Protocol, AuthorityMatching]:
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
         return protocol, match_authorities(backend, [protocol])[PROGRAMME]
-
-
-# -- windows ---------------------------------------------------------------------------------------------------
-
-
-def _window(go_live: dt.date, *, data_from: dt.date = DATA_FROM, n: int = 8, n_min: int = 6) -> list[dt.date]:
-    site = Site("335", 1, go_live, None, True)
-    window = matching_window(site, CARE, data_from=data_from, n_quarters=n, n_quarters_min=n_min)
-    return list(window.quarters)
-
-
-def test_walsalls_assumed_date_leaves_seven_quarters() -> None:
-    quarters = _window(dt.date(2020, 9, 1))
-    assert len(quarters) == 7
-    assert (quarters[0], quarters[-1]) == (dt.date(2017, 4, 1), dt.date(2018, 10, 1))
-
-
-def test_a_quarter_that_ends_on_the_cut_off_counts_and_one_that_ends_a_day_later_does_not() -> None:
-    # Go-live on 31 March 2021 less 18 months is 30 September 2019, the last day of a quarter.
-    assert _window(dt.date(2021, 3, 31))[-1] == dt.date(2019, 7, 1)
-    assert _window(dt.date(2021, 3, 30))[-1] == dt.date(2019, 7, 1)  # 30 September: month ends are clipped
-    assert _window(dt.date(2021, 3, 29))[-1] == dt.date(2019, 4, 1)
-
-
-def test_takes_the_last_eight_quarters_of_many() -> None:
-    quarters = _window(dt.date(2022, 4, 1))
-    assert len(quarters) == 8
-    assert (quarters[0], quarters[-1]) == (dt.date(2018, 10, 1), dt.date(2020, 7, 1))
-
-
-def test_fewer_than_six_quarters_are_no_window() -> None:
-    assert len(_window(dt.date(2020, 4, 1))) == 6
-    assert _window(dt.date(2020, 3, 31)) != []
-    assert _window(dt.date(2020, 1, 1)) == []
-
-
-def test_an_embedding_period_takes_the_place_of_go_live() -> None:
-    site = Site("304", 1, dt.date(2022, 4, 1), dt.date(2021, 4, 1), True)
-    window = matching_window(site, CARE, data_from=DATA_FROM, n_quarters=8, n_quarters_min=6)
-    assert window.cut_off == dt.date(2019, 10, 1)
 
 
 # -- distances -------------------------------------------------------------------------------------------------
@@ -139,17 +95,32 @@ def test_distance_of_a_worked_example(world: Path, tmp_path: Path) -> None:
     assert list(rows.sort_values("distance_rank").candidate_la_code) == ["203", "202"]
 
 
-def test_equal_distances_rank_by_authority_code(world: Path, tmp_path: Path) -> None:
+def test_where_no_authority_differs_from_another_nobody_is_matched(world: Path, tmp_path: Path) -> None:
     path = _copy(
         world, tmp_path, "update marts.la_quarter_outcomes set mean_value = 0.1 where n_children > 0"
     )
     _, matching = _match(path)
-    for treated in SITES:
-        rows = matching.candidates[
-            (matching.candidates.treated_la_code == treated) & matching.candidates.is_candidate
-        ]
-        assert (rows.distance == 0).all()
-        assert list(rows.sort_values("distance_rank").candidate_la_code) == sorted(rows.candidate_la_code)
+    rows = matching.candidates[(matching.candidates.outcome == OUTCOME) & matching.candidates.is_candidate]
+    assert (rows.distance == 0).all()
+    assert not rows.is_kept.any()
+    assert matching.matches == ()
+    departures = matching.departures_of(OUTCOME)
+    assert {row.treated_la_code for row in departures} == set(SITES)
+    assert {row.cause for row in departures} == {Cause.constant_series}
+    assert "does any authority differ from another" in departures[0].reason
+    assert matching.evidence.empty
+
+
+def test_one_quarter_in_which_they_differ_is_enough(world: Path, tmp_path: Path) -> None:
+    path = _copy(
+        world,
+        tmp_path,
+        "update marts.la_quarter_outcomes set mean_value = 0.1 where n_children > 0",
+        "update marts.la_quarter_outcomes set mean_value = 0.2 where n_children > 0 and la_code < '300' "
+        "and quarter_start = '2018-10-01'",
+    )
+    _, matching = _match(path)
+    assert {match.treated_la_code for match in matching.matches_of(OUTCOME)} == set(SITES)
 
 
 def test_an_authority_that_is_no_candidate_does_not_enter_the_standardisation(
@@ -169,7 +140,7 @@ def test_an_authority_that_is_no_candidate_does_not_enter_the_standardisation(
 
 
 def _reason(matching: AuthorityMatching, treated: str, code: str) -> str:
-    rows = matching.candidates
+    rows = matching.candidates[matching.candidates.outcome == OUTCOME]
     (reason,) = rows[(rows.treated_la_code == treated) & (rows.candidate_la_code == code)].reason
     return str(reason)
 
@@ -186,7 +157,7 @@ def test_every_authority_that_is_no_candidate_has_its_reason(world: Path, tmp_pa
         f"('{PROGRAMME}', '205', 'left before the data begin', '2010-01-01', '2011-01-01', 'false', 'test')",
     )
     protocol, matching = _match(path)
-    rows = matching.candidates
+    rows = matching.candidates[matching.candidates.outcome == OUTCOME]
     assert len(rows) == len(SITES) * rows.candidate_la_code.nunique()
     assert (rows.is_candidate == rows.reason.isna()).all()
     assert (rows.is_candidate == rows.distance.notna()).all()
@@ -213,7 +184,8 @@ def test_a_treated_authority_without_data_in_a_quarter_leaves_with_its_reason(
         "where la_code = '212' and quarter_start = '2019-01-01'",
     )
     _, matching = _match(path)
-    (departure,) = matching.departures
+    (departure,) = matching.departures_of(OUTCOME)
+    assert departure.cause is Cause.missing_quarter
     assert departure.treated_la_code == "212"
     assert "no fully observed children" in departure.reason
     assert not matching.candidates[matching.candidates.treated_la_code == "212"].is_candidate.any()
@@ -227,8 +199,9 @@ def test_a_treated_authority_with_too_few_quarters_leaves_with_its_reason(
         world, tmp_path, "update protocol.sites set go_live_date = '2019-12-01' where la_code = '335'"
     )
     _, matching = _match(path)
-    assert [row.treated_la_code for row in matching.departures] == ["335"]
-    assert matching.departures[0].reason.startswith("fewer than 6 full quarters")
+    (departure,) = matching.departures_of(OUTCOME)
+    assert (departure.treated_la_code, departure.cause) == ("335", Cause.too_few_quarters)
+    assert departure.reason.startswith("fewer than 6 full quarters")
 
 
 # -- reviews ---------------------------------------------------------------------------------------------------
@@ -278,8 +251,9 @@ def test_rejecting_all_candidates_makes_the_treated_authority_leave(world: Path,
     kept, list_hash = _kept(plain, "888")
     path = _copy(world, tmp_path, *(_review("888", code, "rejected", list_hash, "false") for code in kept))
     _, matching = _match(path)
-    assert [row.treated_la_code for row in matching.departures] == ["888"]
-    assert matching.departures[0].reason == "a reviewer accepted none of the 10 candidates"
+    (departure,) = matching.departures_of(OUTCOME)
+    assert (departure.treated_la_code, departure.cause) == ("888", Cause.all_rejected)
+    assert departure.reason == "a reviewer accepted none of the 10 candidates"
 
 
 def test_a_review_in_progress_takes_the_nearest_not_yet_rejected(world: Path, tmp_path: Path) -> None:
@@ -345,3 +319,39 @@ def test_expected_noise_is_the_distance_between_authorities_that_differ_by_chanc
     rows = matching.candidates[matching.candidates.is_candidate]
     ratio = (rows.distance**2).sum() / (rows.expected_noise**2).sum()
     assert ratio == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_match_carries_the_calendar_of_its_group(world: Path, tmp_path: Path) -> None:
+    path = _copy(
+        world,
+        tmp_path,
+        "update protocol.sites set embedding_start = '2021-02-01', embedding_end = '2021-06-30', "
+        f"go_live_date = '2021-07-01' where programme = '{PROGRAMME}' and la_code = '888'",
+    )
+    _, matching = _match(path)
+    for match in matching.matches_of(OUTCOME):
+        if match.treated_la_code == "888":
+            assert (str(match.embedding_start), str(match.embedding_end)) == ("2021-02-01", "2021-06-30")
+            assert str(match.go_live_date) == "2021-07-01"
+        else:
+            assert (match.embedding_start, match.embedding_end) == (None, None)
+        assert match.comparator_weight is None
+
+
+def test_windows_count_their_pandemic_quarters_on_every_candidate_row(world: Path) -> None:
+    _, matching = _match(world)
+    rows = matching.candidates[matching.candidates.outcome == OUTCOME]
+    counts = rows.groupby("treated_la_code")[
+        ["n_pandemic_quarters_in_window", "n_pandemic_quarters_outside"]
+    ].agg(["min", "max"])
+    assert counts.loc["335"].tolist() == [0, 0, 7, 7]
+    assert counts.loc["866"].tolist() == [3, 3, 4, 4]
+
+
+def test_the_hash_of_a_kept_list_is_another_in_another_programme(world: Path) -> None:
+    _, matching = _match(world)
+    window = matching.windows[0]
+    kept, list_hash = _kept(matching, window.site.la_code)
+    assert candidates_hash(PROGRAMME, window, kept) == list_hash
+    assert candidates_hash("another", window, kept) != list_hash
+    assert candidates_hash(PROGRAMME, window, kept[::-1]) != list_hash
