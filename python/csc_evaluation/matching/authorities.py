@@ -51,6 +51,11 @@ class Match:
     """The distance that sampling alone would give two authorities with the same true trend; ``None`` without errors."""
     decision: str
     is_unreviewed: bool
+    embedding_start: dt.date | None = None
+    embedding_end: dt.date | None = None
+    """Embedding period of the treated authority, inclusive: its calendar holds for the whole group; not stored."""
+    comparator_weight: float | None = None
+    """Share of the comparator in its group's control arm; ``None``: children are pooled; not stored."""
 
 
 @dataclass(frozen=True)

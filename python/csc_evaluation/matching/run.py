@@ -119,8 +119,11 @@ def matching_tables(
     return {
         "la_match_candidates": authorities.candidates.drop(columns="expected_noise"),
         "la_match_series": authorities.series,
-        "la_matches": matches.drop(columns="expected_noise"),
+        "la_matches": matches.drop(
+            columns=["expected_noise", "embedding_start", "embedding_end", "comparator_weight"]
+        ),
         "cem_strata": _by_outcome(children, [part.strata for part in children]),
+        "cem_dropped": _by_outcome(children, [part.dropped for part in children]),
         "matched_shares": _by_outcome(children, [part.matched_shares for part in children]),
         "balance": _by_outcome(children, [part.balance for part in children]),
         "cem_weights": pa.concat_tables([weight_rows(part) for part in children]),
