@@ -95,9 +95,7 @@ def _donor_weights(wide: pd.DataFrame, treated_la_code: str) -> dict[str, float]
             "outcome": values.ravel(),
         }
     )
-    panel["is_treated"] = (
-        (panel.la_code == treated_la_code) & (panel.period == n_quarters)
-    ).astype(int)
+    panel["is_treated"] = ((panel.la_code == treated_la_code) & (panel.period == n_quarters)).astype(int)
     with warnings.catch_warnings():
         # How well the weighted mean fits is for the reader of the two series to see, beside every other match.
         warnings.filterwarnings("ignore", message="Pre-treatment fit is poor", category=UserWarning)
