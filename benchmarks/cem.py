@@ -333,7 +333,9 @@ def main() -> None:
     parser.add_argument("--others", type=float, default=0.3, help="rows outside the groups, per row inside")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3, help="times each step is run; the fastest counts")
-    parser.add_argument("--folder", type=Path, default=None, help="where the warehouse goes (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where the warehouse goes (default: a temporary folder)"
+    )
     parser.add_argument("--step", choices=["group_by", "match", "watch"], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -360,8 +362,12 @@ def main() -> None:
         f"{matched['n_strata']:,} strata; dropped first: {', '.join(matched['dropped_variables']) or 'nothing'}; "
         f"{matched['treated_loss_share']:.2%} of the treated without a match), {chosen.threads} threads"
     )
-    print(f"group by {grouped['seconds']:6.2f} s  peak {grouped['peak_gb']:.2f} GB  of {_listed(grouped_runs)}")
-    print(f"match    {matched['seconds']:6.2f} s  peak {matched['peak_gb']:.2f} GB  of {_listed(matched_runs)}")
+    print(
+        f"group by {grouped['seconds']:6.2f} s  peak {grouped['peak_gb']:.2f} GB  of {_listed(grouped_runs)}"
+    )
+    print(
+        f"match    {matched['seconds']:6.2f} s  peak {matched['peak_gb']:.2f} GB  of {_listed(matched_runs)}"
+    )
     print(f"ratio    {matched['seconds'] / grouped['seconds']:6.1f}")
     _print_queries(watched)
     if matched["seconds"] > MOST_SECONDS or matched["peak_gb"] > MOST_GB:
@@ -375,7 +381,9 @@ def _listed(seconds: list[float]) -> str:
 def _print_queries(watched: dict[str, Any]) -> None:
     queries = sorted(watched["queries"], key=lambda query: -query["seconds"])
     total = sum(query["seconds"] for query in queries)
-    print(f"\n{len(queries)} queries took {total:.2f} of {watched['seconds']:.2f} s (watched run); the slowest:")
+    print(
+        f"\n{len(queries)} queries took {total:.2f} of {watched['seconds']:.2f} s (watched run); the slowest:"
+    )
     for query in queries[:SHOWN_QUERIES]:
         print(f"{query['seconds']:6.2f} s  {' '.join(query['sql'].split())[:110]}")
     print("\nplan of the slowest (seconds of all threads together, rows, operator):")

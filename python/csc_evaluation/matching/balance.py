@@ -16,7 +16,7 @@ depends on the order of rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum, nan, sqrt
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,8 @@ L1_DECIMALS = 14
 
 def balance_frame(protocol: Protocol, outcome: Outcome, sample: Sample, strata: Strata) -> pd.DataFrame:
     """Imbalance and common support on matching cells and fine cells, then standardised differences by covariate."""
-    weighted = _weighted(sample, strata)
+    kinds = _kinds(protocol, outcome)
+    weighted = _weighted(sample, strata, kinds)
     matching_cells = strata.cells.rename(
         columns={"n_treated": "treated_before", "n_control": "control_before"}
     )
@@ -63,15 +64,19 @@ def balance_frame(protocol: Protocol, outcome: Outcome, sample: Sample, strata: 
     rows = [
         *_cell_rows("matching cells", matching_cells[SUMS]),
         *_cell_rows("fine cells", fine_cells[SUMS]),
-        *_difference_rows(weighted, _kinds(protocol, outcome)),
+        *_difference_rows(weighted, kinds),
     ]
     return pd.DataFrame(rows, columns=BALANCE_COLUMNS)
 
 
-def _weighted(sample: Sample, strata: Strata) -> Table:
-    """The children with their weights, 0 for those who found no match."""
+FINE_CELL_COLUMNS = ("age_at_index", "ethnicity", "n_previous_plans", "index_date")
+
+
+def _weighted(sample: Sample, strata: Strata, covariates: Iterable[str]) -> Table:
+    """What balance needs of the children, with their weights; null for those who found no match."""
     joined = sample.table.left_join(strata.by_profile.select("profile", "exact_weight"), "profile")
-    return joined.select(*sample.table.columns, "exact_weight")
+    columns = dict.fromkeys(["is_treated_authority", *FINE_CELL_COLUMNS, *covariates])
+    return joined.select(*columns, "exact_weight")
 
 
 def _sums(weighted: Table, keys: Mapping[str, ibis.Value]) -> Table:

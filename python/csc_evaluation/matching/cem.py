@@ -82,6 +82,11 @@ class ChildMatching:
         """Covariates left out because too often missing."""
         return tuple(row.covariate for row in self.missingness if row.is_dropped)
 
+    def release(self) -> None:
+        """Drop the children from the connection (for a caller that matches many times); the frames stay."""
+        for table in (self.sample, self.weights):
+            table.get_backend().raw_sql(f'drop table if exists temp.main."{table.get_name()}"')
+
 
 def match_children(
     backend: Backend, protocol: Protocol, outcome: Outcome, matches: Sequence[Match]
