@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
 
 from csc_evaluation.errors import CscError
 from csc_evaluation.estimation.diagnostics import Diagnostic, diagnose, nothing_matched
@@ -28,14 +27,11 @@ from csc_evaluation.matching.assumptions import check_assumptions
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
 from csc_evaluation.matching.cem import ChildMatching, match_children
 from csc_evaluation.matching.decisions import Departure, Match
-from csc_evaluation.matching.run import authority_tables, child_tables, refuse_unmatched
+from csc_evaluation.matching.run import Rows, authority_tables, child_tables, joined, refuse_unmatched
 from csc_evaluation.warehouse import warehouse_path
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
-
-Rows = pd.DataFrame | pa.Table
-
 
 @dataclass(frozen=True)
 class RunReport:
@@ -106,7 +102,7 @@ def run_programme(
             for number, outcome in enumerate(outcomes)
         ]
         tables = authority_tables(protocol, authorities)
-    tables |= _joined([part.tables for part in parts])
+    tables |= joined([part.tables for part in parts])
     estimates = [row for part in parts for row in part.estimates]
     diagnostics = [row for part in parts for row in part.diagnostics]
     tables["estimates"] = pd.DataFrame([asdict(row) for row in estimates])
@@ -219,17 +215,6 @@ def _within(on_progress: OnProgress, number: int, n_outcomes: int) -> OnProgress
         on_progress(step, 0.2 + 0.7 * (number + share) / n_outcomes)
 
     return report
-
-
-def _joined(parts: Sequence[dict[str, Rows]]) -> dict[str, Rows]:
-    """The rows of all outcomes, by table."""
-    joined: dict[str, Rows] = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
-        rows = [part[name] for part in parts if name in part]
-        arrow = [table for table in rows if isinstance(table, pa.Table)]
-        frames = [frame for frame in rows if isinstance(frame, pd.DataFrame)]
-        joined[name] = pa.concat_tables(arrow) if arrow else pd.concat(frames, ignore_index=True)
-    return joined
 
 
 # -- the flow of children --------------------------------------------------------------------------------------

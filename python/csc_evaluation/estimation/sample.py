@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TREATED = "treated"
 INTERCEPT = "intercept"
+TERM = "term"
 OUTCOME_DECIMALS = "decimal(18, 9)"
 """Outcomes are summed as decimals of nine places, so that the sum does not depend on the order of the rows."""
 
@@ -31,14 +32,11 @@ class RegressionSample:
 
     compressed: CompressedSample
     cells: pd.DataFrame
+    n_children: int
+    """Distinct children and index events in the regression; an outcome by school term has a row per term of each."""
     covariates: tuple[str, ...]
     reference_levels: dict[str, str]
     """For each categorical regressor the level without a dummy."""
-
-    @property
-    def n_children(self) -> int:
-        """Distinct rows (child and index event) in the regression."""
-        return int(self.cells.n_rows.sum())
 
     @property
     def treated_clusters(self) -> tuple[str, ...]:
@@ -49,8 +47,9 @@ class RegressionSample:
 def regression_sample(protocol: Protocol, outcome: Outcome, matching: ChildMatching) -> RegressionSample:
     """Compress the matched children of an outcome and build the regressors of the protocol's specification.
 
-    Regressors: an intercept, a dummy per authority and per level of the other fixed effects (all but the first),
-    child and authority covariates, and ``treated`` (the child's authority was live on the index date). Categorical
+    Regressors: an intercept, a dummy per authority and per level of the other fixed effects (all but the first), for an
+    outcome by school term one per term, child and authority covariates, and ``treated`` (the child's authority was live on
+    the index date). Categorical
     covariates: dummies for all levels but the first in alphabetical order, missing a level of its own. Numeric
     covariates: as they are, missing as zero beside a dummy for missing.
 
@@ -61,6 +60,9 @@ def regression_sample(protocol: Protocol, outcome: Outcome, matching: ChildMatch
     covariates = [row for row in protocol.covariates_of(outcome.outcome) if row.covariate not in left_out]
     effects = [name for name in protocol.specification.fixed_effects if name != "la_code"]
     names = [row.covariate for row in covariates]
+    n_children, is_by_term = _extent(matching)
+    if is_by_term:
+        effects = list(dict.fromkeys([*effects, TERM]))
     cells = _cells(matching, list(dict.fromkeys([*effects, *names])))
 
     columns: dict[str, Array] = {INTERCEPT: np.ones(len(cells))}
@@ -85,11 +87,19 @@ def regression_sample(protocol: Protocol, outcome: Outcome, matching: ChildMatch
         cluster=cells.la_code.map(number).to_numpy(np.int64),
         cluster_names=clusters,
     )
-    return RegressionSample(compressed, cells, tuple(names), reference)
+    return RegressionSample(compressed, cells, n_children, tuple(names), reference)
+
+
+def _extent(matching: ChildMatching) -> tuple[int, bool]:
+    """How many children and index events are matched, and whether their outcome is by school term."""
+    n_children = int(matching.weights.count().execute())
+    last_term = matching.values.term.max().execute()
+    return n_children, bool(last_term)
 
 
 def _cells(matching: ChildMatching, regressors: list[str]) -> pd.DataFrame:
-    rows: Table = matching.sample.inner_join(matching.weights.select(*KEY, "weight"), KEY)
+    weights = matching.weights.select(*KEY, "weight")
+    rows: Table = matching.sample.inner_join(weights, KEY).inner_join(matching.values, KEY)
     keys = ["la_code", *regressors, "is_treated_authority", "is_treated", "weight"]
     cells = rows.group_by(keys).agg(
         n_rows=rows.count(), sum_y=rows.outcome_value.cast(OUTCOME_DECIMALS).sum().cast("float64")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from csc_evaluation.estimation.results import (
     reading,
     write_run,
 )
+from csc_evaluation.matching.assumptions import check_assumptions
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
 from csc_evaluation.matching.cem import KEY, ChildMatching, match_children
 from csc_evaluation.matching.decisions import Cause, Departure, Match
@@ -38,6 +39,7 @@ from csc_evaluation.warehouse import warehouse_path
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
+Rows = pd.DataFrame | pa.Table
 OnFailure = Callable[[str, CscError], None]
 """Called with a programme that cannot be matched and why; the others are matched and written all the same."""
 SHARE_ON_AUTHORITIES = 0.2
@@ -171,6 +173,7 @@ def _match_and_write(
 ) -> MatchReport:
     programme = protocol.programme.programme
     children: list[ChildMatching] = []
+    parts: list[dict[str, Rows]] = [authority_tables(protocol, authorities)]
     failures: dict[str, CscError] = {}
     matched = [row for row in protocol.outcomes if authorities.matches_of(row.outcome)]
     # One programme at a time, each in a connection of its own: its temporary tables of children go with it.
@@ -187,9 +190,11 @@ def _match_and_write(
                 failures[outcome.outcome] = error
             else:
                 children.append(found)
+                checks = check_assumptions(backend, protocol, outcome, authorities, found)
+                parts.append({**child_tables(found), "assumption_checks": checks})
         if not children:
             raise next(iter(failures.values()))
-        tables = matching_tables(protocol, authorities, children)
+    tables = joined(parts)
     on_progress("writing the results", 0.95)
     is_unreviewed = any(match.is_unreviewed for match in authorities.matches)
     notes = [f"children not matched: {error}" for error in failures.values()]
@@ -260,10 +265,8 @@ def _reasons(departures: Sequence[Departure], *, n_sites: int) -> str:
     )
 
 
-def matching_tables(
-    protocol: Protocol, authorities: AuthorityMatching, children: Sequence[ChildMatching]
-) -> dict[str, pd.DataFrame | pa.Table]:
-    """Rows of the results tables that matching fills, by table."""
+def authority_tables(protocol: Protocol, authorities: AuthorityMatching) -> dict[str, Rows]:
+    """Rows of the results tables about authorities, by table."""
     not_stored = ["expected_noise", "embedding_start", "embedding_end", "comparator_weight"]
     return {
         "la_match_candidates": authorities.candidates,
@@ -272,18 +275,33 @@ def matching_tables(
         "la_match_placebos": authorities.placebos,
         "la_match_variants": all_variants(protocol, authorities),
         "la_matches": pd.DataFrame([asdict(match) for match in authorities.matches]).drop(columns=not_stored),
-        "cem_strata": _by_outcome(children, [part.strata for part in children]),
-        "matched_shares": _by_outcome(children, [part.matched_shares for part in children]),
-        "balance": _by_outcome(children, [part.balance for part in children]),
-        "cem_weights": pa.concat_tables([weight_rows(part) for part in children]),
     }
 
 
-def _by_outcome(children: Sequence[ChildMatching], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    parts = [
-        frame.assign(outcome=part.outcome, imputation=0) for part, frame in zip(children, frames, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True)
+def child_tables(matching: ChildMatching) -> dict[str, Rows]:
+    """Rows of the results tables about the children of one outcome, by table."""
+
+    def of_outcome(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(outcome=matching.outcome, imputation=0)
+
+    return {
+        "cem_strata": of_outcome(matching.strata),
+        "cem_dropped": of_outcome(matching.dropped),
+        "matched_shares": of_outcome(matching.matched_shares),
+        "balance": of_outcome(matching.balance),
+        "cem_weights": weight_rows(matching),
+    }
+
+
+def joined(parts: Sequence[Mapping[str, Rows]]) -> dict[str, Rows]:
+    """The rows of several outcomes together, by table."""
+    tables: dict[str, Rows] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        rows = [part[name] for part in parts if name in part]
+        arrow = [table for table in rows if isinstance(table, pa.Table)]
+        frames = [frame for frame in rows if isinstance(frame, pd.DataFrame)]
+        tables[name] = pa.concat_tables(arrow) if arrow else pd.concat(frames, ignore_index=True)
+    return tables
 
 
 def weight_rows(matching: ChildMatching) -> pa.Table:
