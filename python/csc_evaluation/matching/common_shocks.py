@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 COMMON_SHOCKS = "common_shocks"
 SHOCK = "shock"
 SHOCK_X_TREATED = "shock_x_treated"
-NO_SHOCK = "no shock"
+NO_SHOCK = "no_shock"
 RATES_MART = "la_quarter_rates"
 ARM_MIN = 2
 """Authorities of an arm that must see both the shock and its absence: one alone leaves no error to measure."""
@@ -278,9 +278,12 @@ def reaction_checks(
             for shock in _periods(protocol.shocks, row.shock)
         )
     ]
+    if not wanted:
+        note = "No shock of protocol.shock_outcomes overlaps the trial period."
+        return [CheckRow(outcome, COMMON_SHOCKS, f"reacts_{NO_SHOCK}", SHOCK, NOT_COMPUTABLE, note)]
     treated = {group.treated_la_code for group in groups}
     members = set().union(*(group.members for group in groups))
-    rates = _rates(backend, protocol, members, {row.measure for row in wanted}) if wanted else None
+    rates = _rates(backend, protocol, members, {row.measure for row in wanted})
     found: list[CheckRow] = []
     for row in wanted:
         empty = CheckRow(outcome, COMMON_SHOCKS, f"reacts_{row.measure}", row.shock, NOT_COMPUTABLE, "")

@@ -214,6 +214,8 @@ def leads_check(
         n_treated_clusters=min(in_year.values()),
         inference=test.method,
     )
+    if any(row.status == NOT_COMPUTABLE for row in found):
+        return [*found, replace(joint, note=found[0].note)]
     if isinstance(test, RefusedTest):
         return [*found, replace(joint, status=REFUSED, note=f"No joint test: {test.reason}. {who}")]
     joint = replace(
@@ -223,9 +225,6 @@ def leads_check(
         df=test.df_denominator,
         status=COMPUTED,
     )
-    if any(row.status == NOT_COMPUTABLE for row in found):
-        no_numbers = replace(joint, statistic=None, df_numerator=None, df=None, status=NOT_COMPUTABLE)
-        return [*found, replace(no_numbers, note=found[0].note)]
     if any(row.status == TOO_FEW_TREATED for row in found):
         return [*found, replace(joint, status=TOO_FEW_TREATED, note=found[0].note)]
     is_found = test.p_value < parameters.significance_level
