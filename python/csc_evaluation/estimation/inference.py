@@ -1,4 +1,5 @@
-"""Cluster-robust inference for weighted least squares: CR1 with t(G - 1), CR2 with Satterthwaite degrees of freedom.
+"""Cluster-robust inference for weighted least squares: CR1 with t(G - 1), CR2 with Satterthwaite degrees of freedom, and
+the joint test of several restrictions on CR2 (approximate Hotelling T-squared, HTZ).
 
 Why cells are enough. Let ``H = X M X'W`` with ``M = (X'WX)^-1``. For a cluster ``g`` with the identity as working
 covariance,
@@ -14,6 +15,7 @@ the outcome through their sum. The work is of order ``K^3`` per cluster, whateve
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +48,37 @@ class Inference:
     ci_low: float
     ci_high: float
     confidence_level: float
+
+
+@dataclass(frozen=True)
+class WaldTest:
+    """A joint test that linear combinations of coefficients are all zero.
+
+    Attributes:
+        method: ``cr2_htz``.
+        n_restrictions: ``q``, the number of combinations; n_clusters: ``G``.
+        statistic: the F statistic, already scaled for its reference distribution.
+        df_numerator, df_denominator: degrees of freedom of that F distribution (``q`` and ``nu - q + 1``).
+        p_value: its upper tail.
+    """
+
+    method: str
+    n_restrictions: int
+    n_clusters: int
+    statistic: float
+    df_numerator: float
+    df_denominator: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class RefusedTest:
+    """A joint test that these clusters do not allow, and why in words."""
+
+    method: str
+    n_restrictions: int
+    n_clusters: int
+    reason: str
 
 
 def cr1(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
@@ -83,33 +116,91 @@ def cr2(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
         term: the column to test.
         confidence_level: coverage of the interval, for example 0.95.
     """
-    whitened = _whitened(fit)
-    n_columns = len(fit.columns)
-    contrast = _whitened_contrast(fit, term)
-    squares = np.zeros((n_columns, n_columns))
-    for _, gw, _ in whitened:
-        squares += gw.T @ gw
+    scores, joint = _adjusted_scores(fit, _whitened_contrast(fit, term)[:, None])
+    products = joint[0, 0]
+    spread = float(np.sum(products * products))
+    df = float(np.trace(products)) ** 2 / spread if spread > 0 else float("nan")
+    std_error = float(np.sqrt(scores[:, 0] @ scores[:, 0]))
+    return _summary("cr2_satterthwaite", fit, term, std_error, df, confidence_level)
 
-    scores = np.zeros(len(whitened))
-    weighted_on_x = np.zeros((len(whitened), n_columns))
-    weighted_on_wx = np.zeros((len(whitened), n_columns))
-    own = np.zeros(len(whitened))
-    for g, (gx, gw, residual) in enumerate(whitened):
-        cross = gx @ gw.T
-        covariance = np.eye(len(gx)) - cross - cross.T + gx @ squares @ gx.T
-        # A_g W_g X_g M c in the cluster's basis.
-        adjusted = _inverse_root(covariance) @ (gw @ contrast)
-        scores[g] = adjusted @ residual
-        weighted_on_x[g] = adjusted @ gx
-        weighted_on_wx[g] = adjusted @ gw
-        own[g] = adjusted @ adjusted
 
-    # P_gh = p_g'p_h with p_g = (I - H)_g' A_g W_g X_g M c: how the adjusted scores vary together under the working model.
-    cross = weighted_on_x @ weighted_on_wx.T
-    joint = np.diag(own) - cross - cross.T + weighted_on_x @ squares @ weighted_on_x.T
-    spread = float(np.sum(joint * joint))
-    df = float(np.trace(joint)) ** 2 / spread if spread > 0 else float("nan")
-    return _summary("cr2_satterthwaite", fit, term, float(np.sqrt(scores @ scores)), df, confidence_level)
+def cr2_wald(fit: LinearFit, restrictions: Sequence[str | Mapping[str, float]]) -> WaldTest | RefusedTest:
+    """Test ``q`` linear restrictions together: CR2 with an approximate Hotelling T-squared reference distribution (HTZ).
+
+    With ``V`` the CR2 covariance of the ``q`` combinations ``c``, ``Q = c'V^-1 c`` and
+    ``F = (nu - q + 1) / (nu q) Q`` on ``q`` and ``nu - q + 1`` degrees of freedom. ``nu`` matches the total variance of
+    ``Omega^-1/2 V Omega^-1/2``, ``Omega`` the mean of ``V`` under the working covariance (identity), to that of a Wishart
+    matrix: ``nu = q (q + 1) / sum of those variances``. With one restriction this is the square of the t statistic of
+    :func:`cr2` with Satterthwaite degrees of freedom. What ``clubSandwich`` gives as
+    ``Wald_test(vcov = "CR2", test = "HTZ")``.
+
+    Source: Pustejovsky and Tipton (2018), Journal of Business and Economic Statistics 36: 672-683, section 3.2 (their AHT
+    test, which takes up Zhang's approximation of 2012).
+
+    Args:
+        fit: the fit; its ``clusters`` are the ``G`` clusters.
+        restrictions: each a column that must be zero, or the weights of columns whose weighted sum must be.
+
+    Returns:
+        The test, or a :class:`RefusedTest` where ``q`` exceeds ``G - 2``, the covariance of the combinations is not of
+        full rank, or ``nu - q + 1`` is not positive: then no reference distribution exists.
+
+    Example:
+        >>> import numpy as np
+        >>> from csc_evaluation.estimation.linear import CompressedSample, weighted_least_squares
+        >>> x = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 3.0], [1.0, 4.0], [1.0, 7.0], [1.0, 9.0]])
+        >>> fit = weighted_least_squares(CompressedSample(
+        ...     columns=("one", "x"), x=x, weight=np.ones(6), n_rows=np.ones(6, int),
+        ...     sum_y=np.array([1.0, 2.0, 2.0, 4.0, 5.0, 8.0]), cluster=np.array([0, 0, 1, 1, 2, 2]),
+        ...     cluster_names=("a", "b", "c")))
+        >>> test, single = cr2_wald(fit, ["x"]), cr2(fit, "x", confidence_level=0.95)
+        >>> round(test.p_value - single.p_value, 12)
+        0.0
+        >>> cr2_wald(fit, ["one", "x"]).reason
+        '2 restrictions on 3 clusters: at most 1 can be tested'
+    """
+    method, n_restrictions, n_clusters = "cr2_htz", len(restrictions), len(fit.clusters)
+    if n_restrictions == 0:
+        return RefusedTest(method, 0, n_clusters, "there is no restriction to test")
+    if n_restrictions > n_clusters - 2:
+        at_most = "none" if n_clusters < 3 else f"at most {n_clusters - 2}"
+        plural = "" if n_restrictions == 1 else "s"
+        reason = f"{n_restrictions} restriction{plural} on {n_clusters} clusters: {at_most} can be tested"
+        return RefusedTest(method, n_restrictions, n_clusters, reason)
+    weights = [{row: 1.0} if isinstance(row, str) else row for row in restrictions]
+    combined = np.array([sum(w * fit.coefficient(name) for name, w in row.items()) for row in weights])
+    contrasts = np.column_stack(
+        [sum(w * _whitened_contrast(fit, name) for name, w in row.items()) for row in weights]
+    )
+    scores, joint = _adjusted_scores(fit, contrasts)
+    mean = np.einsum("stgg->st", joint)
+    # Scaled to a unit diagonal first: full rank must not depend on the units of the columns.
+    unit = np.sqrt(np.diag(mean))
+    if not _is_full_rank(mean, unit) or not _is_full_rank(scores.T @ scores, unit):
+        reason = "the clusters do not tell the restrictions apart: their covariance is not of full rank"
+        return RefusedTest(method, n_restrictions, n_clusters, reason)
+    root = _inverse_root(mean / np.outer(unit, unit)) / unit
+    whitened = np.einsum("su,uvgh,tv->stgh", root, joint, root)
+    variances = np.einsum("stgh,tsgh->st", whitened, whitened) + np.einsum(
+        "ssgh,ttgh->st", whitened, whitened
+    )
+    nu = n_restrictions * (n_restrictions + 1) / float(variances.sum())
+    df_denominator = nu - n_restrictions + 1
+    if not df_denominator > 0:
+        reason = f"{nu:.1f} degrees of freedom are too few for {n_restrictions} restrictions"
+        return RefusedTest(method, n_restrictions, n_clusters, reason)
+    left, scaled = (scores / unit).T, combined / unit
+    quadratic = float(scaled @ np.linalg.solve(left @ left.T, scaled))
+    statistic = df_denominator / nu * quadratic / n_restrictions
+    return WaldTest(
+        method=method,
+        n_restrictions=n_restrictions,
+        n_clusters=n_clusters,
+        statistic=statistic,
+        df_numerator=float(n_restrictions),
+        df_denominator=df_denominator,
+        p_value=float(stats.f.sf(statistic, n_restrictions, df_denominator)),
+    )
 
 
 def minimum_detectable_effect(
@@ -129,14 +220,53 @@ def minimum_detectable_effect(
 def _whitened(fit: LinearFit) -> list[tuple[Array, Array, Array]]:
     """Per cluster ``X R^-1``, ``WX R^-1`` and the residuals, in its basis; with ``R'R = X'WX``, ``M`` is the identity."""
     scaled_coefficients = fit.coefficients * fit.scale
-    return [
-        (
-            _solve_lower(fit.root, factor.x.T).T,
-            _solve_lower(fit.root, factor.wx.T).T,
-            factor.y - factor.x @ scaled_coefficients,
-        )
-        for factor in fit.factors
-    ]
+    # One triangular solve for all clusters: many small ones cost more in calls than in work.
+    on_x, on_wx = (
+        _solve_lower(fit.root, np.vstack(parts).T).T
+        for parts in ([factor.x for factor in fit.factors], [factor.wx for factor in fit.factors])
+    )
+    ends = np.cumsum([len(factor.y) for factor in fit.factors])[:-1]
+    residuals = [factor.y - factor.x @ scaled_coefficients for factor in fit.factors]
+    return list(zip(np.split(on_x, ends), np.split(on_wx, ends), residuals, strict=True))
+
+
+def _adjusted_scores(fit: LinearFit, contrasts: Array) -> tuple[Array, Array]:
+    """CR2 scores of ``q`` whitened contrasts by cluster ``(G, q)``, and how they vary together under the working model.
+
+    The latter, ``(q, q, G, G)``, holds ``p_gs'p_ht`` with ``p_gs = (I - H)_g' A_g W_g X_g M c_s``.
+    """
+    whitened = _whitened(fit)
+    n_clusters, (n_columns, n_contrasts) = len(whitened), contrasts.shape
+    squares = np.zeros((n_columns, n_columns))
+    for _, gw, _ in whitened:
+        squares += gw.T @ gw
+
+    scores = np.zeros((n_clusters, n_contrasts))
+    on_x = np.zeros((n_clusters, n_contrasts, n_columns))
+    on_wx = np.zeros((n_clusters, n_contrasts, n_columns))
+    own = np.zeros((n_clusters, n_contrasts, n_contrasts))
+    for g, (gx, gw, residual) in enumerate(whitened):
+        cross = gx @ gw.T
+        covariance = np.eye(len(gx)) - cross - cross.T + gx @ squares @ gx.T
+        # A_g W_g X_g M c in the cluster's basis, one row per contrast.
+        adjusted = (_inverse_root(covariance) @ (gw @ contrasts)).T
+        scores[g] = adjusted @ residual
+        on_x[g] = adjusted @ gx
+        on_wx[g] = adjusted @ gw
+        own[g] = adjusted @ adjusted.T
+
+    crossed = np.einsum("gsk,htk->stgh", on_x, on_wx)
+    joint = np.einsum("gsk,htk->stgh", on_x @ squares, on_x) - crossed - crossed.transpose(1, 0, 3, 2)
+    diagonal = np.arange(n_clusters)
+    joint[:, :, diagonal, diagonal] += own.transpose(1, 2, 0)
+    return scores, joint
+
+
+def _is_full_rank(covariance: Array, unit: Array) -> bool:
+    if not (np.isfinite(covariance).all() and (unit > 0).all()):
+        return False
+    values = np.linalg.eigvalsh(covariance / np.outer(unit, unit))
+    return bool(values[0] > EIGENVALUE_TOLERANCE * values[-1])
 
 
 def _whitened_contrast(fit: LinearFit, term: str) -> Array:

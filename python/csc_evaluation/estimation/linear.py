@@ -50,7 +50,7 @@ class CompressedSample:
 
 @dataclass(frozen=True)
 class ClusterFactor:
-    """One cluster's rows in an orthonormal basis that holds the span of ``[X, WX]``; ``r`` at most ``2K``.
+    """One cluster's rows in an orthonormal basis that holds the span of ``[X, WX]``; ``r`` at most twice the columns used.
 
     ``x`` and ``wx`` are ``(r, K)``, ``y`` is ``(r,)``: inner products among columns of ``X`` and ``WX`` and with ``y``
     are those of the rows themselves.
@@ -193,9 +193,13 @@ def _cluster_factor(x: Array, weight: Array, y: Array) -> ClusterFactor:
     k = x.shape[1]
     if len(x) == 0:
         return ClusterFactor(np.zeros((0, k)), np.zeros((0, k)), np.zeros(0))
-    wx = weight[:, None] * x
-    basis, triangle = np.linalg.qr(np.column_stack([x, wx]))
-    return ClusterFactor(triangle[:, :k], triangle[:, k:], basis.T @ y)
+    # Columns that are zero throughout the cluster (dummies of other authorities) add nothing to the span.
+    used = np.flatnonzero((x != 0.0).any(axis=0))
+    own = x[:, used]
+    basis, triangle = np.linalg.qr(np.column_stack([own, weight[:, None] * own]))
+    on_x, on_wx = np.zeros((len(triangle), k)), np.zeros((len(triangle), k))
+    on_x[:, used], on_wx[:, used] = triangle[:, : len(used)], triangle[:, len(used) :]
+    return ClusterFactor(on_x, on_wx, basis.T @ y)
 
 
 def _solve_upper(root: Array, right: Array) -> Array:

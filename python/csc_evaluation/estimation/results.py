@@ -63,6 +63,7 @@ MARTS_READ: dict[str, tuple[str, ...]] = {
         "mean_value",
         "standard_error",
     ),
+    "la_quarter_rates": ("programme", "measure", "la_code", "quarter_start", "rate"),
     "sample_flow_counts": ("programme", "outcome", "la_code", "step_no", "step", "reason", "n_children"),
 }
 """Marts that matching and estimation read, with the columns they cannot do without (covariates are the seeds' to name)."""

@@ -181,6 +181,7 @@ def write_marts(connection: duckdb.DuckDBPyConnection, children: pd.DataFrame, w
     )
     connection.unregister("children")
     aggregate(connection)
+    write_rates(connection, world)
     connection.execute(
         f"create or replace table marts.sample_flow_counts as select '{PROGRAMME}' as programme, '{OUTCOME}' as outcome, "
         "la_code, 1 as step_no, 'referrals found' as step, cast(null as varchar) as reason, false as is_exclusion, "
@@ -208,3 +209,22 @@ def aggregate(connection: duckdb.DuckDBPyConnection) -> None:
         left join cells on cells.la_code = authorities.la_code and cells.quarter_start = quarters.quarter_start
         """
     )
+
+
+def write_rates(connection: duckdb.DuckDBPyConnection, world: World) -> None:
+    """Referrals and entries to care per 10,000 children by authority and quarter, of the world's authorities alone."""
+    rng = np.random.default_rng(world.seed + 1000)
+    quarters = pd.date_range("2017-04-01", "2022-07-01", freq="QS")
+    rows = [
+        (PROGRAMME, measure, code, quarter.date(), True, mean + rng.normal(0, mean / 20))
+        for measure, typical in (("referrals_per_10000", 130.0), ("care_entries_per_10000", 7.0))
+        for code in (*world.sites, *world.others)
+        for mean in [typical * rng.uniform(0.7, 1.4)]
+        for quarter in quarters
+    ]
+    rates = pd.DataFrame(
+        rows, columns=["programme", "measure", "la_code", "quarter_start", "is_observed", "rate"]
+    )
+    connection.register("rates", rates)
+    connection.execute("create or replace table marts.la_quarter_rates as select * from rates")
+    connection.unregister("rates")

@@ -8,7 +8,14 @@ import statsmodels.api as sm
 from diff_diff.linalg import _compute_cr2_bm
 from scipy import stats
 
-from csc_evaluation.estimation.inference import cr1, cr2, minimum_detectable_effect
+from csc_evaluation.estimation.inference import (
+    RefusedTest,
+    WaldTest,
+    cr1,
+    cr2,
+    cr2_wald,
+    minimum_detectable_effect,
+)
 from csc_evaluation.estimation.linear import CompressedSample, NotIdentifiedError, weighted_least_squares
 from support.regressions import as_sample, compress, dense_reference, simulate
 
@@ -68,6 +75,53 @@ def test_cr2_agrees_with_diff_diff(weighted: bool) -> None:
     ours = cr2(fit, "treated", confidence_level=0.95)
     assert ours.std_error == pytest.approx(variance[position, position] ** 0.5, rel=1e-8)
     assert ours.df == pytest.approx(df[position], rel=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_joint_test_of_one_restriction_is_the_squared_t(seed: int) -> None:
+    fit = weighted_least_squares(simulate(seed), required=("treated",))
+    joint, single = cr2_wald(fit, ["treated"]), cr2(fit, "treated", confidence_level=0.95)
+    assert isinstance(joint, WaldTest)
+    assert joint.statistic == pytest.approx(single.statistic**2, rel=1e-9)
+    assert (joint.df_numerator, joint.df_denominator) == (1.0, pytest.approx(single.df, rel=1e-9))
+    assert joint.p_value == pytest.approx(single.p_value, rel=1e-9)
+
+
+def test_a_joint_test_does_not_depend_on_units_or_on_how_the_hypothesis_is_written() -> None:
+    sample = simulate(2)
+    age = sample.columns.index("age")
+    x = sample.x.copy()
+    x[:, age] *= 1e6
+    rescaled = as_sample(sample.columns, x, 1e-3 * sample.weight, sample.sum_y, sample.cluster)
+    first = cr2_wald(weighted_least_squares(sample), ["treated", "age"])
+    others = [
+        cr2_wald(weighted_least_squares(rescaled), ["treated", "age"]),
+        cr2_wald(
+            weighted_least_squares(sample), [{"treated": 2.0, "age": 1.0}, {"treated": -1.0, "age": 1.0}]
+        ),
+    ]
+    assert isinstance(first, WaldTest)
+    for other in others:
+        assert isinstance(other, WaldTest)
+        assert other.statistic == pytest.approx(first.statistic, rel=1e-8)
+        assert other.df_denominator == pytest.approx(first.df_denominator, rel=1e-8)
+
+
+@pytest.mark.parametrize(("n_clusters", "is_allowed"), [(3, False), (4, True)])
+def test_two_restrictions_need_four_clusters(n_clusters: int, is_allowed: bool) -> None:
+    fit = weighted_least_squares(simulate(5, n_clusters=n_clusters))
+    found = cr2_wald(fit, ["girl", "age"])
+    assert isinstance(found, WaldTest if is_allowed else RefusedTest)
+    if isinstance(found, RefusedTest):
+        assert (found.n_restrictions, found.n_clusters) == (2, 3)
+        assert found.reason == "2 restrictions on 3 clusters: at most 1 can be tested"
+
+
+@pytest.mark.parametrize("restrictions", [["age", "age"], [{"age": 0.0}], []])
+def test_restrictions_that_cannot_be_told_apart_are_refused(restrictions: list) -> None:
+    found = cr2_wald(weighted_least_squares(simulate(5)), restrictions)
+    assert isinstance(found, RefusedTest)
+    assert found.reason
 
 
 def _in_order(have: tuple[str, ...], values: np.ndarray, want: tuple[str, ...]) -> np.ndarray:

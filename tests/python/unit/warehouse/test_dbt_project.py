@@ -68,6 +68,7 @@ NUMBERS_THAT_ARE_NO_CHOICE = {
 READERS_OF_MARTS = {
     "authority_matching": ("matching/authorities.py",),
     "child_matching": ("matching/cem.py",),
+    "assumption_checks": ("matching/common_shocks.py",),
     "estimation": ("estimation/",),
     "report": ("report/",),
 }
