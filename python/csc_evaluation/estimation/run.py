@@ -33,6 +33,7 @@ from csc_evaluation.warehouse import warehouse_path
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run found, for the person who started it."""
@@ -98,7 +99,9 @@ def run_programme(
         authorities = match_authorities(backend, [protocol])[programme]
         refuse_unmatched(protocol, authorities)
         parts = [
-            _estimate_outcome(backend, protocol, outcome, authorities, others, _within(on_progress, number, len(outcomes)))
+            _estimate_outcome(
+                backend, protocol, outcome, authorities, others, _within(on_progress, number, len(outcomes))
+            )
             for number, outcome in enumerate(outcomes)
         ]
         tables = authority_tables(protocol, authorities)
@@ -150,7 +153,9 @@ def chosen_specifications(protocol: Protocol, names: Sequence[str]) -> tuple[Spe
                 f"seeds/protocol/specifications.csv has {', '.join(known)}."
             )
     return tuple(
-        row for row in protocol.specifications if not row.is_headline and (not names or row.specification in names)
+        row
+        for row in protocol.specifications
+        if not row.is_headline and (not names or row.specification in names)
     )
 
 
@@ -173,7 +178,9 @@ def _estimate_outcome(
 ) -> _EstimatedOutcome:
     matches = authorities.matches_of(outcome.outcome)
     if not matches:
-        return _EstimatedOutcome(outcome.outcome, (), (nothing_matched(protocol, outcome, authorities),), 0, {})
+        return _EstimatedOutcome(
+            outcome.outcome, (), (nothing_matched(protocol, outcome, authorities),), 0, {}
+        )
     on_progress(f"matching children for {outcome.outcome}", 0.0)
     matching = match_children(backend, protocol, outcome, matches)
     on_progress(f"estimating {outcome.outcome}", 0.3)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from csc_evaluation.errors import CscError
 from csc_evaluation.estimation.linear import Array, CompressedSample
-from csc_evaluation.estimation.protocol import Outcome, Protocol
+from csc_evaluation.estimation.protocol import Outcome, Protocol, Specification
 from csc_evaluation.matching.cem import KEY, MISSING_LEVEL, ChildMatching
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ class RegressionSample:
         return tuple(sorted(self.cells.loc[self.cells.is_treated, "la_code"].unique()))
 
 
-def regression_sample(protocol: Protocol, outcome: Outcome, matching: ChildMatching) -> RegressionSample:
-    """Compress the matched children of an outcome and build the regressors of the protocol's specification.
+def regression_sample(
+    protocol: Protocol, outcome: Outcome, matching: ChildMatching, specification: Specification
+) -> RegressionSample:
+    """Compress the matched children of an outcome and build the regressors of a specification.
 
     Regressors: an intercept, a dummy per authority and per level of the other fixed effects (all but the first), for an
     outcome by school term one per term, child and authority covariates, and ``treated`` (the child's authority was live on
@@ -58,7 +60,7 @@ def regression_sample(protocol: Protocol, outcome: Outcome, matching: ChildMatch
     """
     left_out = set(matching.missing_dropped)
     covariates = [row for row in protocol.covariates_of(outcome.outcome) if row.covariate not in left_out]
-    effects = [name for name in protocol.specification.fixed_effects if name != "la_code"]
+    effects = [name for name in specification.fixed_effects if name != "la_code"]
     names = [row.covariate for row in covariates]
     n_children, is_by_term = _extent(matching)
     if is_by_term:

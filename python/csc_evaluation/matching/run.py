@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import ibis
 import pandas as pd
@@ -39,7 +39,7 @@ from csc_evaluation.warehouse import warehouse_path
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-Rows = pd.DataFrame | pa.Table
+Rows: TypeAlias = pd.DataFrame | pa.Table
 OnFailure = Callable[[str, CscError], None]
 """Called with a programme that cannot be matched and why; the others are matched and written all the same."""
 SHARE_ON_AUTHORITIES = 0.2
