@@ -262,13 +262,29 @@ def match(
 
 
 @app.command()
-def estimate(programme: ProgrammeArgument, warehouse: WarehouseOption = None, seed: SeedOption = 1) -> None:
-    """Match and run the registered regression; write every table of results as one run."""
+def estimate(
+    programme: ProgrammeArgument,
+    specification: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Beside the headline run only this row of seeds/protocol/specifications.csv; may be repeated. Default all."
+        ),
+    ] = None,
+    warehouse: WarehouseOption = None,
+    seed: SeedOption = 1,
+) -> None:
+    """Match and run the registered regression, also on other comparators; write every table of results as one run."""
     from csc_evaluation.estimation.run import run_programme
 
     path = warehouse_module.warehouse_path(warehouse)
     with _progress() as progress:
-        report = run_programme(programme, warehouse=path, random_seed=seed, on_progress=progress)
+        report = run_programme(
+            programme,
+            warehouse=path,
+            specifications=specification or (),
+            random_seed=seed,
+            on_progress=progress,
+        )
     _print_matches(path, report.run_id)
     _print_estimates(path, report)
 
@@ -444,14 +460,24 @@ def _print_departures(path: Path, report: MatchReport) -> None:
 
 
 def _print_estimates(path: Path, report: RunReport) -> None:
-    query = """
+    """The headline's specification by every inference, then one row for each other way of matching."""
+    columns = """
         select outcome, specification, n_children, n_clusters, n_treated_clusters, inference, is_headline,
             estimate, std_error, df, p_value, ci_low, ci_high
-        from results.estimates where run_id = ? and term = 'treated'
-        order by outcome, specification, is_headline desc, inference
+        from results.estimates
     """
+    headline = report.headline
     with warehouse_module.readable(path) as connection:
-        rows = connection.execute(query, [report.run_id]).fetchall()
+        rows = connection.execute(
+            f"{columns} where run_id = ? and term = 'treated' and specification = ? "
+            "order by outcome, specification, is_headline desc, inference",
+            [report.run_id, headline.specification],
+        ).fetchall()
+        others = connection.execute(
+            f"{columns} where run_id = ? and term = 'treated' and specification <> ? and inference = ? "
+            "order by outcome, specification",
+            [report.run_id, headline.specification, headline.inference],
+        ).fetchall()
     for heading, estimates in groupby(rows, key=itemgetter(0, 1, 2, 3, 4)):
         outcome, specification, n_children, n_clusters, n_treated = heading
         table = _table(
@@ -462,17 +488,57 @@ def _print_estimates(path: Path, report: RunReport) -> None:
         )
         for *_, inference, is_headline, value, error, df, p, low, high in estimates:
             table.add_row(
-                f"{inference}{' *' if is_headline else ''}",
-                _points(value),
-                "" if error is None else f"{100 * error:.2f}",
-                "" if df is None else f"{df:.1f}",
-                "" if p is None else f"{p:.3f}",
-                "" if low is None else f"{_points(low)} to {_points(high)}",
+                f"{inference}{' *' if is_headline else ''}", *_effect_cells(value, error, df, p, low, high)
+            )
+        out.print(table)
+    if others:
+        table = _table(
+            f"The same on other comparators ({headline.inference})",
+            *("specification", "estimate (pp)", "s.e.", "df", "p", "95% interval", "children", "authorities"),
+            right=(1, 2, 3, 4, 5, 6, 7),
+        )
+        for (
+            _,
+            specification,
+            n_children,
+            n_clusters,
+            n_treated,
+            _,
+            _,
+            value,
+            error,
+            df,
+            p,
+            low,
+            high,
+        ) in others:
+            table.add_row(
+                specification,
+                *_effect_cells(value, error, df, p, low, high),
+                f"{n_children:,}",
+                f"{n_clusters} ({n_treated})",
             )
         out.print(table)
     if report.is_unreviewed:
         out.print("Unreviewed: no person has yet looked at these matches; the nearest authority was taken.")
     out.print(f"Run: {report.run_id}")
+
+
+def _effect_cells(
+    value: float,
+    error: float | None,
+    df: float | None,
+    p: float | None,
+    low: float | None,
+    high: float | None,
+) -> tuple[str, ...]:
+    return (
+        _points(value),
+        "" if error is None else f"{100 * error:.2f}",
+        "" if df is None else f"{df:.1f}",
+        "" if p is None else f"{p:.3f}",
+        "" if low is None else f"{_points(low)} to {_points(high)}",
+    )
 
 
 def _table(title: str, *columns: str, right: tuple[int, ...] = ()) -> Table:

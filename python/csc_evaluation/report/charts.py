@@ -212,9 +212,11 @@ def interval_chart(
     domain = [min(values) - 0.05 * spread, max(values) + 0.05 * spread]
     scale = alt.Scale(domain=domain, nice=False)
     x = alt.X("estimate:Q", title=unit, scale=scale, axis=alt.Axis(tickCount=7, grid=True))
+    # The order is named: each layer sees only part of the rows, and "as they come" would differ between them.
+    order = [row.label for row in rows]
     y = alt.Y(
         "label:N",
-        sort=None,
+        sort=order,
         title=None,
         axis=alt.Axis(labelLimit=320, grid=False, ticks=False, domain=False, labelPadding=10),
     )
@@ -243,7 +245,7 @@ def interval_chart(
         .encode(x=x, y=y)
     )
     words = base.mark_text(align="left", fontSize=11, font=FONT, color=INK).encode(
-        x=alt.value(0), y=alt.Y("label:N", sort=None, axis=None), text="words:N"
+        x=alt.value(0), y=alt.Y("label:N", sort=order, axis=None), text="words:N"
     )
     layers: list[Any] = [zero]
     if truth is not None:

@@ -38,11 +38,9 @@ EFFECT_TERM = "treated"
 MAIN_MATCH = "reviewed"
 COMPUTED = "computed"
 ASSUMPTION_NAMES = {"parallel_trends": "Parallel trends", "common_shocks": "Common shocks"}
-CHECK_NAMES = {
-    "distance": "Distance",
-    "constant_gap": "Constant gap",
-    "leads": "Leads",
-}
+EVIDENCE_ORDER = ("distance", "placebo_", "constant_gap")
+"""Evidence on a pair in the order of the page; leads of one pair are never computable and stay in the results."""
+CONSTANT_GAP = "constant_gap"
 PARALLEL_TRENDS = "parallel_trends"
 
 
@@ -57,8 +55,18 @@ def pair_evidence(data: ReportData) -> Grid:
         row
         for pair in pairs
         for row in data.evidence.rows
-        if row.outcome == data.outcome.outcome and (row.treated_la_code, row.comparator_la_code) == pair
+        if row.outcome == data.outcome.outcome
+        and (row.treated_la_code, row.comparator_la_code) == pair
+        and row.evidence.startswith(EVIDENCE_ORDER)
     ]
+    place = {pair: number for number, pair in enumerate(pairs)}
+    rows.sort(
+        key=lambda row: (
+            place[(row.treated_la_code, row.comparator_la_code)],
+            _evidence_place(row),
+            row.evidence,
+        )
+    )
     return Grid(
         caption="Before go-live: each pair, and how unusual it is among all other authorities taken as if treated",
         headers=("Pair", "Check", "In words", "Value", "Std. error", "p", "Others as extreme"),
@@ -73,7 +81,7 @@ def pair_evidence(data: ReportData) -> Grid:
                     ),
                     Cell(row.status if row.status != COMPUTED else "", sentence(row.note or "")),
                     Cell(_evidence_value(row, unit)),
-                    Cell(MISSING if row.std_error is None else _scaled(row.std_error, row, unit)),
+                    Cell(_evidence_error(row, unit)),
                     Cell(p_value(row.p_value)),
                     Cell(_share_as_extreme(row)),
                 )
@@ -82,6 +90,7 @@ def pair_evidence(data: ReportData) -> Grid:
         ),
         n_text_columns=3,
         notes=(
+            f"Placebo estimates are in {unit.name}; of the constant gap the chi-square stands, with its degrees of freedom. "
             "Placebo estimates use only index events whose follow-up ends before go-live. Others as extreme: of the other "
             "authorities, each with its own nearest comparator as if it had been treated then, those with a value at least as "
             "large. A small share means that this pair is unusual.",
@@ -134,13 +143,25 @@ def check_name(name: str) -> str:
         return f"Placebo, {name.removeprefix('placebo_')} quarters earlier"
     if name.startswith("reacts_"):
         return f"Reaction of {words(name.removeprefix('reacts_'))}"
-    return CHECK_NAMES.get(name, upper_first(words(name)))
+    return upper_first(words(name))
+
+
+def _evidence_place(row: PairEvidence) -> int:
+    return next(number for number, start in enumerate(EVIDENCE_ORDER) if row.evidence.startswith(start))
 
 
 def _evidence_value(row: PairEvidence, unit: EffectUnit) -> str:
+    if row.evidence == CONSTANT_GAP:
+        return statistic(row.statistic)
     if row.estimate is not None:
         return _scaled(row.estimate, row, unit)
     return statistic(row.statistic)
+
+
+def _evidence_error(row: PairEvidence, unit: EffectUnit) -> str:
+    if row.evidence == CONSTANT_GAP:
+        return MISSING if row.df is None else f"{degrees(row.df)} df"
+    return MISSING if row.std_error is None else _scaled(row.std_error, row, unit)
 
 
 def _scaled(value: float, row: PairEvidence, unit: EffectUnit) -> str:
