@@ -107,13 +107,12 @@ def first_full_quarter(protocol: Protocol) -> dt.date:
 
 def outcome_values(children: ChildMatching) -> Table:
     """Outcomes of the sample: ``child_id, sequence, la_code, index_date, term, outcome_value``, one row per term."""
-    sample = children.sample.select(*KEY, "la_code", "index_date", "outcome_value")
+    keys = [*KEY, "la_code", "index_date"]
     values: Table | None = getattr(children, "values", None)
     if values is None:
-        return sample.mutate(term=ibis.literal(0))
-    return sample.drop("outcome_value").inner_join(
-        values.select(*KEY, "term", outcome_value=values.outcome_value.cast("float64")), KEY
-    )
+        return children.sample.select(*keys, "outcome_value", term=ibis.literal(0))
+    observed = values.select(*KEY, "term", outcome_value=values.outcome_value.cast("float64"))
+    return children.sample.select(*keys).inner_join(observed, KEY)
 
 
 def stacked_rows(children: ChildMatching) -> Table:
