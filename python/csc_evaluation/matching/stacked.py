@@ -107,12 +107,7 @@ def first_full_quarter(protocol: Protocol) -> dt.date:
 
 def outcome_values(children: ChildMatching) -> Table:
     """Outcomes of the sample: ``child_id, sequence, la_code, index_date, term, outcome_value``, one row per term."""
-    keys = [*KEY, "la_code", "index_date"]
-    values: Table | None = getattr(children, "values", None)
-    if values is None:
-        return children.sample.select(*keys, "outcome_value", term=ibis.literal(0))
-    observed = values.select(*KEY, "term", outcome_value=values.outcome_value.cast("float64"))
-    return children.sample.select(*keys).inner_join(observed, KEY)
+    return children.sample.select(*KEY, "la_code", "index_date").inner_join(children.values, KEY)
 
 
 def stacked_rows(children: ChildMatching) -> Table:

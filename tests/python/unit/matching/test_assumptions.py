@@ -35,7 +35,6 @@ from csc_evaluation.matching.stacked import (
     as_frame,
     first_full_quarter,
     groups_of,
-    outcome_values,
     stacked_rows,
 )
 from csc_evaluation.warehouse import ibis_readable
@@ -74,7 +73,7 @@ def matched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matched]:
         )
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
-        authorities = match_authorities(backend, protocol)
+        authorities = match_authorities(backend, [protocol])[PROGRAMME]
         outcome = protocol.outcome(OUTCOME)
         children = match_children(backend, protocol, outcome, authorities.matches_of(OUTCOME))
         yield Matched(backend, protocol, authorities, children)
@@ -88,17 +87,19 @@ def parameters(matched: Matched) -> Parameters:
 # -- which rows count ------------------------------------------------------------------------------------------
 
 
-def _children(rows: list[tuple[str, str, bool, str]], **more: Any) -> Any:
+def _children(rows: list[tuple[str, str, bool, str]], values: pd.DataFrame | None = None) -> Any:
     """What the checks read of matched children, from authority, group, arm and index date of each."""
     frame = pd.DataFrame(rows, columns=["la_code", "match_group", "is_treated_authority", "index_date"])
     frame["index_date"] = pd.to_datetime(frame.index_date)
-    frame = frame.assign(child_id=[f"c{n}" for n in range(len(frame))], sequence=1, outcome_value=1.0)
-    sample = ibis.memtable(frame[["child_id", "sequence", "la_code", "index_date", "outcome_value"]])
+    frame = frame.assign(child_id=[f"c{n}" for n in range(len(frame))], sequence=1)
+    sample = ibis.memtable(frame[["child_id", "sequence", "la_code", "index_date"]])
     weights = frame[["match_group", "child_id", "sequence", "is_treated_authority"]].assign(group_weight=1.0)
+    if values is None:
+        values = frame[["child_id", "sequence"]].assign(term=0, outcome_value=1.0)
     return SimpleNamespace(
         sample=sample.mutate(index_date=sample.index_date.cast("date")),
         group_weights=ibis.memtable(weights),
-        **more,
+        values=ibis.memtable(values),
     )
 
 
@@ -202,14 +203,13 @@ def test_an_outcome_by_term_has_a_row_per_term_and_effects_of_terms() -> None:
         {"child_id": ["c0", "c0", "c1"], "sequence": 1, "term": [1, 2, 1], "outcome_value": [3.0, 4.5, 6.0]}
     )
     dates = [("335", "335", True, "2018-12-31"), ("202", "335", False, "2018-12-31")]
-    children = _children(dates, values=ibis.memtable(values))
+    children = _children(dates, values)
     rows = stacked_rows(children).order_by(["child_id", "term"]).to_pandas()
     assert rows[["child_id", "term", "outcome_value"]].values.tolist() == [
         ["c0", 1, 3.0],
         ["c0", 2, 4.5],
         ["c1", 1, 6.0],
     ]
-    assert outcome_values(_children(dates)).to_pandas().term.tolist() == [0, 0]
     cells = cells_before_cut_off(children, [A_GROUP], dt.date(2017, 4, 1))
     assert sorted(zip(cells.la_code, cells.term, cells.sum_y, strict=True)) == [
         ("202", 1, 6.0),
@@ -583,12 +583,12 @@ def test_shocks_outside_the_trial_period_are_one_row(matched: Matched) -> None:
 
 def _explicit_rows(matched: Matched) -> pd.DataFrame:
     """One row per group and child, put together in pandas."""
-    rows = matched.children.group_weights.to_pandas().merge(
-        matched.children.sample.to_pandas()[
-            ["child_id", "sequence", "la_code", "index_date", "outcome_value"]
-        ],
-        on=["child_id", "sequence"],
-    )
+    key = ["child_id", "sequence"]
+    sample = matched.children.sample.to_pandas()[[*key, "la_code", "index_date"]]
+    weights = matched.children.group_weights.to_pandas()[
+        [*key, "match_group", "is_treated_authority", "group_weight"]
+    ]
+    rows = weights.merge(sample, on=key).merge(matched.children.values.to_pandas(), on=key)
     rows["index_date"] = pd.to_datetime(rows.index_date)
     dates = {group.match_group: group for group in matched.groups}
     rows["cut_off"] = pd.to_datetime([dates[group].cut_off for group in rows.match_group])
