@@ -23,6 +23,7 @@ from csc_evaluation.estimation.linear import Array, NotIdentifiedError
 from csc_evaluation.estimation.protocol import Parameters, Protocol, Shock, ShockOutcome
 from csc_evaluation.matching.cem import ChildMatching
 from csc_evaluation.matching.stacked import (
+    ARM_MIN,
     NOT_COMPUTABLE,
     CheckRow,
     Group,
@@ -44,8 +45,6 @@ SHOCK = "shock"
 SHOCK_X_TREATED = "shock_x_treated"
 NO_SHOCK = "no_shock"
 RATES_MART = "la_quarter_rates"
-ARM_MIN = 2
-"""Authorities of an arm that must see both the shock and its absence: one alone leaves no error to measure."""
 
 
 def common_shock_checks(
