@@ -42,7 +42,8 @@ DESIGNS = {
     "4 pairs, 8 to 14 quarters": Design(n_quarters=(8, 9, 10, 14)),
     "6 pairs, 9 to 16 quarters": Design(),
     "6 pairs, sizes 1 to 20": Design(size_ratio=20.0),
-    "6 treated, one comparator": Design(is_comparator_shared=True),
+    "6 treated, 2 comparators": Design(n_comparators=2),
+    "6 treated, 3 comparators": Design(n_comparators=3),
     "10 pairs, 22 quarters": Design(n_quarters=(22,) * 10),
 }
 FLOOD = Shock("flood", "A flood", "other", None, dt.date(2021, 7, 1), dt.date(2021, 9, 30), False)

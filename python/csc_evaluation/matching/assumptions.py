@@ -40,8 +40,8 @@ def check_assumptions(
 
     Returns:
         Rows of ``results.assumption_checks`` without ``run_id`` and ``programme``. ``status`` is ``computed``,
-        ``not computable``, ``too few treated`` (an estimate and its error, no p-value) or ``refused`` (more
-        restrictions than the clusters allow); ``note`` says in words what the number means for the conclusion.
+        ``not computable``, ``too few treated`` (an estimate and its error, no p-value), ``too few comparators`` (an
+        estimate alone) or ``refused`` (more restrictions than the clusters allow); ``note`` says in words what the number means for the conclusion.
     """
     name, parameters = outcome.outcome, protocol.parameters
     groups = groups_of(authorities, name)

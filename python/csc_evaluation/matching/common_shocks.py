@@ -23,6 +23,7 @@ from csc_evaluation.estimation.linear import Array, NotIdentifiedError
 from csc_evaluation.estimation.protocol import Parameters, Protocol, Shock, ShockOutcome
 from csc_evaluation.matching.cem import ChildMatching
 from csc_evaluation.matching.stacked import (
+    ARM_MIN,
     NOT_COMPUTABLE,
     CheckRow,
     Group,
@@ -44,8 +45,6 @@ SHOCK = "shock"
 SHOCK_X_TREATED = "shock_x_treated"
 NO_SHOCK = "no_shock"
 RATES_MART = "la_quarter_rates"
-ARM_MIN = 2
-"""Authorities of an arm that must see both the shock and its absence: one alone leaves no error to measure."""
 
 
 def common_shock_checks(
@@ -316,7 +315,7 @@ def reaction_check(
         parameters: thresholds of the protocol.
     """
     arm = rates.la_code.isin(treated).to_numpy()
-    share = _shares(rates, periods)
+    share = shares_of_days(rates, periods)
     varies = rates.assign(share=share).groupby("la_code").share.nunique() > 1
     sees_both = set(varies.index[varies])
     n_treated, n_comparators = len(sees_both & treated), len(sees_both - treated)
@@ -405,8 +404,13 @@ def _rates(
     return rates.select(*keys, rate=rates.rate.cast("float64")).order_by(keys).to_pandas()
 
 
-def _shares(rates: pd.DataFrame, periods: Sequence[Shock]) -> Array:
-    """Share of the days of each row's quarter under the shock; days in two periods count once."""
+def shares_of_days(rates: pd.DataFrame, periods: Sequence[Shock]) -> Array:
+    """Share of the days of each row's quarter under the shock, first and last day included.
+
+    Args:
+        rates: ``la_code`` and ``quarter_start`` of each row.
+        periods: the rows of one shock; a day in two of them counts once, one of another authority not at all.
+    """
     known: dict[tuple[str, object], float] = {}
     for code, start in set(zip(rates.la_code, rates.quarter_start, strict=True)):
         quarter = pd.Period(start, "Q")

@@ -27,6 +27,7 @@ from csc_evaluation.matching.stacked import (
     COMPUTED,
     NOT_COMPUTABLE,
     REFUSED,
+    TOO_FEW_COMPARATORS,
     TOO_FEW_TREATED,
     CheckRow,
     Group,
@@ -36,6 +37,8 @@ from csc_evaluation.matching.stacked import (
     counted,
     fit_cells,
     outcome_scale,
+    roughness,
+    sentences,
     stacked_rows,
 )
 
@@ -134,6 +137,7 @@ def placebo_check(
         parameters,
         outcome_scale=outcome_scale(rows),
         n_treated_clusters=len({group.treated_la_code for group in taking_part}),
+        n_comparators=_n_comparators(rows),
         when_found=(
             "The arms moved apart at a date when nobody was treated: parallel trends are in doubt, and an effect of this "
             "size and sign may be no more than that drift."
@@ -194,6 +198,7 @@ def leads_check(
             parameters,
             outcome_scale=outcome_scale(rows),
             n_treated_clusters=in_year[name],
+            n_comparators=_n_comparators(rows),
             when_found=(
                 "The gap between the arms was not what it was in the last year before the cut-off: the arms did not move "
                 "in parallel."
@@ -218,13 +223,9 @@ def leads_check(
         return [*found, replace(joint, note=found[0].note)]
     if isinstance(test, RefusedTest):
         return [*found, replace(joint, status=REFUSED, note=f"No joint test: {test.reason}. {who}")]
-    joint = replace(
-        joint,
-        statistic=test.statistic,
-        df_numerator=test.df_numerator,
-        df=test.df_denominator,
-        status=COMPUTED,
-    )
+    if any(row.status == TOO_FEW_COMPARATORS for row in found):
+        return [*found, replace(joint, status=TOO_FEW_COMPARATORS, note=found[0].note)]
+    joint = replace(joint, statistic=test.statistic, df_numerator=test.df_numerator, df=test.df_denominator)
     if any(row.status == TOO_FEW_TREATED for row in found):
         return [*found, replace(joint, status=TOO_FEW_TREATED, note=found[0].note)]
     is_found = test.p_value < parameters.significance_level
@@ -234,7 +235,8 @@ def leads_check(
         else "Taken together the gaps of the earlier years do not differ clearly from that of the last year: no sign "
         "against parallel trends, nor proof of them."
     )
-    return [*found, replace(joint, p_value=test.p_value, note=f"{meaning} {who}")]
+    note = sentences(meaning, roughness(test.df_denominator), who)
+    return [*found, replace(joint, status=COMPUTED, p_value=test.p_value, note=note)]
 
 
 def _sides(cells: pd.DataFrame, groups: Sequence[Group], quarters_back: int) -> list[_Sides]:
@@ -274,6 +276,10 @@ def _lead_years(rows: pd.DataFrame, groups: Sequence[Group], parameters: Paramet
 def _treated(groups: Sequence[Group], rows: pd.DataFrame, is_in: NDArray[np.bool_]) -> int:
     present = set(rows.match_group[is_in])
     return len({group.treated_la_code for group in groups if group.match_group in present})
+
+
+def _n_comparators(rows: pd.DataFrame) -> int:
+    return rows.la_code[~rows.is_treated_authority.to_numpy(bool)].nunique()
 
 
 def _of(cells: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:

@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 COMPUTED = "computed"
 NOT_COMPUTABLE = "not computable"
 TOO_FEW_TREATED = "too few treated"
+TOO_FEW_COMPARATORS = "too few comparators"
 REFUSED = "refused"
 
 NOISE_SHARE = 1e-10
 """A standard error below this share of the largest mean outcome is rounding, not variation."""
+ARM_MIN = 2
+"""Authorities of an arm below which nothing shows how an authority moves on its own, so that no error can be measured."""
+ROUGH_DF = 4.0
+"""Below these degrees of freedom Satterthwaite's approximation is rough (Tipton 2015, Psychological Methods 20: 375-393)."""
 CELL = ["match_group", "la_code", "is_treated_authority", "term", "group_weight"]
 
 
@@ -168,6 +173,7 @@ def coefficient_row(
     n_treated_clusters: int,
     when_found: str,
     when_not_found: str,
+    n_comparators: int | None = None,
 ) -> CheckRow:
     """Fill a row with the CR2 test of one column, and say in its note what the number means for the conclusion.
 
@@ -181,6 +187,8 @@ def coefficient_row(
         when_found: what follows where the p-value is below the significance level.
         when_not_found: what follows where it is not; ``{smallest}`` is the smallest true value found with the power
             of the protocol.
+        n_comparators: authorities the treated are compared with, where that decides whether there is an error: what one
+            alone does for its own reasons is in every group's difference, and in no residual.
     """
     found: Inference = cr2(fit, column, confidence_level=parameters.confidence_level)
     counts: dict[str, Any] = {
@@ -190,15 +198,27 @@ def coefficient_row(
     }
     if not (found.std_error > NOISE_SHARE * outcome_scale and math.isfinite(found.df)):
         reason = "The outcome leaves no variation between authorities from which an error could be measured."
-        return replace(row, **counts, status=NOT_COMPUTABLE, note=_sentences(reason, row.note))
-    row = replace(row, estimate=found.estimate, std_error=found.std_error, statistic=found.statistic)
-    row = replace(row, df=found.df, inference=found.method, **counts)
+        return replace(row, **counts, status=NOT_COMPUTABLE, note=sentences(reason, row.note))
+    row = replace(row, estimate=found.estimate, **counts)
+    if (
+        n_comparators is not None
+        and n_comparators < ARM_MIN
+        and n_treated_clusters >= parameters.treated_clusters_min
+    ):
+        reason = (
+            "All groups share one comparator: what it did for reasons of its own is in the estimate and cannot be measured, so "
+            "there is no error and no p-value."
+        )
+        return replace(row, status=TOO_FEW_COMPARATORS, note=sentences(reason, row.note))
+    row = replace(
+        row, std_error=found.std_error, statistic=found.statistic, df=found.df, inference=found.method
+    )
     if n_treated_clusters < parameters.treated_clusters_min:
         reason = (
             f"Only {counted(n_treated_clusters, 'treated authority', 'treated authorities')} to judge by: no p-value, "
             "since none could be relied on; look at the size of the estimate and at each pair."
         )
-        return replace(row, status=TOO_FEW_TREATED, note=_sentences(reason, row.note))
+        return replace(row, status=TOO_FEW_TREATED, note=sentences(reason, row.note))
     smallest = minimum_detectable_effect(
         found.std_error, found.df, significance_level=parameters.significance_level, power=parameters.power
     )
@@ -210,8 +230,13 @@ def coefficient_row(
         ci_low=found.ci_low,
         ci_high=found.ci_high,
         status=COMPUTED,
-        note=_sentences(meaning, row.note),
+        note=sentences(meaning, roughness(found.df), row.note),
     )
+
+
+def roughness(df: float) -> str:
+    """A sentence for a p-value on few degrees of freedom; empty where they suffice."""
+    return f"With {df:.1f} degrees of freedom the p-value is rough." if df < ROUGH_DF else ""
 
 
 def outcome_scale(cells: pd.DataFrame) -> float:
@@ -244,5 +269,6 @@ def _indicator(condition: pd.Series) -> Array:
     return condition.to_numpy(bool).astype(np.float64)
 
 
-def _sentences(*parts: str) -> str:
+def sentences(*parts: str) -> str:
+    """The parts that are not empty, one after the other."""
     return " ".join(part for part in parts if part)

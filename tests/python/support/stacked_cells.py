@@ -15,7 +15,7 @@ CUT_OFF = dt.date(2020, 1, 1)
 
 @dataclass(frozen=True)
 class Design:
-    """Groups of one treated authority with one comparator each, or one comparator for all."""
+    """Groups of one treated authority with one comparator each, which several groups may share."""
 
     n_quarters: tuple[int, ...] = (9, 10, 12, 12, 14, 16)
     """Quarters before the cut-off, by group."""
@@ -26,7 +26,8 @@ class Design:
     """Standard deviation of what moves one authority alone from quarter to quarter, correlated at one half."""
     drift: float = 0.0
     """What treated authorities move away each quarter."""
-    is_comparator_shared: bool = False
+    n_comparators: int | None = None
+    """Comparators that serve the groups in turn; ``None``: each group has its own."""
 
 
 def groups(design: Design) -> tuple[Group, ...]:
@@ -126,7 +127,7 @@ def cells_after(
 
 
 def _comparator(design: Design, number: int) -> str:
-    return "c" if design.is_comparator_shared else f"c{number}"
+    return f"c{number % (design.n_comparators or len(design.n_quarters))}"
 
 
 def _own_path(rng: np.random.Generator, n_quarters: int, sd: float) -> np.ndarray:

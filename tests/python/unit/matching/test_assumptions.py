@@ -35,7 +35,6 @@ from csc_evaluation.matching.stacked import (
     as_frame,
     first_full_quarter,
     groups_of,
-    outcome_values,
     stacked_rows,
 )
 from csc_evaluation.warehouse import ibis_readable
@@ -74,7 +73,7 @@ def matched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matched]:
         )
     with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
-        authorities = match_authorities(backend, protocol)
+        authorities = match_authorities(backend, [protocol])[PROGRAMME]
         outcome = protocol.outcome(OUTCOME)
         children = match_children(backend, protocol, outcome, authorities.matches_of(OUTCOME))
         yield Matched(backend, protocol, authorities, children)
@@ -88,17 +87,19 @@ def parameters(matched: Matched) -> Parameters:
 # -- which rows count ------------------------------------------------------------------------------------------
 
 
-def _children(rows: list[tuple[str, str, bool, str]], **more: Any) -> Any:
+def _children(rows: list[tuple[str, str, bool, str]], values: pd.DataFrame | None = None) -> Any:
     """What the checks read of matched children, from authority, group, arm and index date of each."""
     frame = pd.DataFrame(rows, columns=["la_code", "match_group", "is_treated_authority", "index_date"])
     frame["index_date"] = pd.to_datetime(frame.index_date)
-    frame = frame.assign(child_id=[f"c{n}" for n in range(len(frame))], sequence=1, outcome_value=1.0)
-    sample = ibis.memtable(frame[["child_id", "sequence", "la_code", "index_date", "outcome_value"]])
+    frame = frame.assign(child_id=[f"c{n}" for n in range(len(frame))], sequence=1)
+    sample = ibis.memtable(frame[["child_id", "sequence", "la_code", "index_date"]])
     weights = frame[["match_group", "child_id", "sequence", "is_treated_authority"]].assign(group_weight=1.0)
+    if values is None:
+        values = frame[["child_id", "sequence"]].assign(term=0, outcome_value=1.0)
     return SimpleNamespace(
         sample=sample.mutate(index_date=sample.index_date.cast("date")),
         group_weights=ibis.memtable(weights),
-        **more,
+        values=ibis.memtable(values),
     )
 
 
@@ -202,14 +203,13 @@ def test_an_outcome_by_term_has_a_row_per_term_and_effects_of_terms() -> None:
         {"child_id": ["c0", "c0", "c1"], "sequence": 1, "term": [1, 2, 1], "outcome_value": [3.0, 4.5, 6.0]}
     )
     dates = [("335", "335", True, "2018-12-31"), ("202", "335", False, "2018-12-31")]
-    children = _children(dates, values=ibis.memtable(values))
+    children = _children(dates, values)
     rows = stacked_rows(children).order_by(["child_id", "term"]).to_pandas()
     assert rows[["child_id", "term", "outcome_value"]].values.tolist() == [
         ["c0", 1, 3.0],
         ["c0", 2, 4.5],
         ["c1", 1, 6.0],
     ]
-    assert outcome_values(_children(dates)).to_pandas().term.tolist() == [0, 0]
     cells = cells_before_cut_off(children, [A_GROUP], dt.date(2017, 4, 1))
     assert sorted(zip(cells.la_code, cells.term, cells.sum_y, strict=True)) == [
         ("202", 1, 6.0),
@@ -314,18 +314,52 @@ def test_leads_of_one_year_are_the_placebo_seen_from_the_other_side(parameters: 
     assert lead.std_error == pytest.approx(placebo.std_error, rel=1e-9)
 
 
-@pytest.mark.parametrize(("lead_years", "status"), [(2, "computed"), (3, "refused")])
-def test_more_leads_than_clusters_less_two_are_refused(
-    parameters: Parameters, lead_years: int, status: str
+@pytest.mark.parametrize(
+    ("lead_years", "refused_because"),
+    [
+        (2, None),
+        (3, "degrees of freedom are too few for 3 restrictions"),
+        (4, "4 restrictions on 5 clusters: at most 3 can be tested"),
+    ],
+)
+def test_more_leads_than_the_clusters_allow_are_refused(
+    parameters: Parameters, lead_years: int, refused_because: str | None
 ) -> None:
-    design = Design(n_quarters=(20,) * 3, is_comparator_shared=True)
+    design = Design(n_quarters=(24,) * 3, n_comparators=2)
     wider = replace(parameters, lead_years_max=lead_years)
     *leads, joint = leads_check(OUTCOME, cells_before(design, 6), groups(design), wider)
-    assert (len(leads), joint.n_clusters, joint.status) == (lead_years, 4, status)
-    if status == "refused":
-        assert (joint.statistic, joint.p_value, joint.n_restrictions) == (None, None, 3)
-        assert "3 restrictions on 4 clusters: at most 2 can be tested" in joint.note
-        assert all(row.status == "computed" for row in leads)
+    assert all(row.status == "computed" for row in leads)
+    assert (len(leads), joint.n_restrictions, joint.n_clusters) == (lead_years, lead_years, 5)
+    assert joint.status == ("refused" if refused_because else "computed")
+    assert (joint.statistic is None) == (joint.p_value is None) == bool(refused_because)
+    assert (refused_because or "") in joint.note
+
+
+@pytest.mark.parametrize(
+    ("n_comparators", "status"), [(1, "too few comparators"), (2, "computed"), (None, "computed")]
+)
+def test_one_comparator_for_all_groups_has_no_error(
+    parameters: Parameters, n_comparators: int | None, status: str
+) -> None:
+    """What that comparator does for its own reasons is in no residual: tests would reject a true null a quarter of the time."""
+    design = Design(n_comparators=n_comparators)
+    cells = cells_before(design, 6)
+    row = placebo_check(OUTCOME, cells, groups(design), 4, parameters)
+    *leads, joint = leads_check(OUTCOME, cells, groups(design), parameters)
+    for found in (row, *leads, joint):
+        assert found.status == status
+        assert (found.p_value is None) == (found.statistic is None) == (status != "computed")
+    assert all(found.estimate is not None for found in (row, *leads))
+
+
+@pytest.mark.parametrize(("n_groups", "is_rough"), [(4, True), (10, False)])
+def test_a_p_value_on_few_degrees_of_freedom_says_so(
+    parameters: Parameters, n_groups: int, is_rough: bool
+) -> None:
+    design = Design(n_quarters=(10,) * n_groups, size_ratio=1.0)
+    row = placebo_check(OUTCOME, cells_before(design, 2), groups(design), 4, parameters)
+    assert (row.df < 4) == is_rough
+    assert ("the p-value is rough" in row.note) == is_rough
 
 
 def test_a_single_pair_has_no_joint_test(parameters: Parameters) -> None:
@@ -583,12 +617,12 @@ def test_shocks_outside_the_trial_period_are_one_row(matched: Matched) -> None:
 
 def _explicit_rows(matched: Matched) -> pd.DataFrame:
     """One row per group and child, put together in pandas."""
-    rows = matched.children.group_weights.to_pandas().merge(
-        matched.children.sample.to_pandas()[
-            ["child_id", "sequence", "la_code", "index_date", "outcome_value"]
-        ],
-        on=["child_id", "sequence"],
-    )
+    key = ["child_id", "sequence"]
+    sample = matched.children.sample.to_pandas()[[*key, "la_code", "index_date"]]
+    weights = matched.children.group_weights.to_pandas()[
+        [*key, "match_group", "is_treated_authority", "group_weight"]
+    ]
+    rows = weights.merge(sample, on=key).merge(matched.children.values.to_pandas(), on=key)
     rows["index_date"] = pd.to_datetime(rows.index_date)
     dates = {group.match_group: group for group in matched.groups}
     rows["cut_off"] = pd.to_datetime([dates[group].cut_off for group in rows.match_group])
@@ -650,7 +684,8 @@ def test_cells_give_what_single_rows_give_for_a_shock(matched: Matched) -> None:
 
 def test_every_row_fits_the_results_table_and_says_what_it_means(matched: Matched) -> None:
     checks = matched.checks()
-    assert checks.status.isin(["computed", "not computable", "too few treated", "refused"]).all()
+    statuses = ["computed", "not computable", "too few treated", "too few comparators", "refused"]
+    assert checks.status.isin(statuses).all()
     assert checks.note.str.len().gt(20).all()
     assert not checks.duplicated(["outcome", "assumption", "check_name", "term"]).any()
     assert set(checks.check_name) >= {"placebo_4", "placebo_8", "leads", "pandemic_restrictions"}
