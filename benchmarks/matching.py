@@ -10,9 +10,8 @@ one process and one run, it measures
 
 Usage: ``python benchmarks/matching.py [--repeats 3] [--threads 2] [--seed 1] [--plan FILE]``
 
-Prints both times, their ratio, and what was compared; writes the plan (``explain analyze``) of the heaviest query, all
-candidates of a window against all others, to ``--plan``. Exits with an error when matching takes longer than the
-project asks.
+Prints both times, their ratio, processor time, what was compared, and the slowest queries; writes the plan (``explain
+analyze``) of the slowest to ``--plan``. Exits with an error when matching takes longer than the project asks.
 """
 
 from __future__ import annotations
@@ -22,18 +21,20 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import ibis
 from ibis.backends.duckdb import Backend
+from ibis.expr.types import Table
 
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
-from csc_evaluation.matching.distances import nearest_of_each
 from csc_evaluation.project import code_version, project_dir
 
 T = TypeVar("T")
+N_SLOWEST = 5
 SECONDS_MAX = 10.0
 """Asked of three programmes, every outcome and all authorities of England."""
 ONE_PASS = """
@@ -61,6 +62,15 @@ LA_QUARTERS = """
 """
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What something took; on a machine with other work to do the processor time says more."""
+
+    seconds: float
+    processor_seconds: float
+    """Over all threads."""
+
+
 def main() -> int:
     """Measure, print, and return the exit status."""
     arguments = _arguments()
@@ -70,15 +80,11 @@ def main() -> int:
     names = [row[0] for row in backend.con.execute("select programme from protocol.programmes").fetchall()]
     protocols = [read_protocol(backend, name) for name in names]
     floor, _ = _measure(lambda: backend.con.execute(ONE_PASS).fetchall(), arguments.repeats)
-    seconds, matching = _measure(lambda: match_authorities(backend, protocols), arguments.repeats)
-    _print(backend, protocols, matching, floor, seconds, arguments.threads)
-    if arguments.plan is not None:
-        heaviest = ibis.to_sql(nearest_of_each(backend.table("csc_match_vectors")), dialect="duckdb")
-        plan = backend.con.execute(f"explain analyze {heaviest}").fetchall()
-        arguments.plan.write_text("\n".join([str(heaviest), *(row[1] for row in plan)]) + "\n")
-        print(f"plan of all candidates against all others: {arguments.plan}")
-    if seconds > SECONDS_MAX:
-        print(f"matching took {seconds:.1f} s; at most {SECONDS_MAX:.0f} s are asked.", file=sys.stderr)
+    taken, matching = _measure(lambda: match_authorities(backend, protocols), arguments.repeats)
+    _print(backend, protocols, matching, floor, taken, arguments.threads)
+    _explain(backend, protocols, arguments.plan)
+    if taken.seconds > SECONDS_MAX:
+        print(f"matching took {taken.seconds:.1f} s; at most {SECONDS_MAX:.0f} s are asked.", file=sys.stderr)
         return 1
     return 0
 
@@ -88,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="times each is run; the median counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plan", type=Path, help="file for the plan of the heaviest query")
+    parser.add_argument("--plan", type=Path, help="file for the plan of the slowest query")
     return parser.parse_args()
 
 
@@ -103,22 +109,62 @@ def _make(backend: Backend, seed: int) -> None:
     backend.con.execute(LA_QUARTERS, {"seed": seed})
 
 
-def _measure(run: Callable[[], T], repeats: int) -> tuple[float, T]:
+def _measure(run: Callable[[], T], repeats: int) -> tuple[Taken, T]:
     """Median seconds, and what the last run returned."""
-    seconds = []
+    seconds, processor = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, start_processor = time.perf_counter(), time.process_time()
         found = run()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), found
+        processor.append(time.process_time() - start_processor)
+    return Taken(statistics.median(seconds), statistics.median(processor)), found
+
+
+def _timed_queries(backend: Backend, protocols: list[Protocol]) -> dict[str, tuple[float, Table]]:
+    """Seconds and expression of every query of one more run, by the temporary table it makes or its number."""
+    queries: dict[str, tuple[float, Table]] = {}
+    create_table, execute = backend.create_table, backend.execute
+
+    def recorded(name: str, query: object, run: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        made = run()
+        if isinstance(query, Table):
+            queries[name] = (time.perf_counter() - start, query)
+        return made
+
+    backend.create_table = lambda name, query, **keys: recorded(  # type: ignore[method-assign]
+        name, query, lambda: create_table(name, query, **keys)
+    )
+    backend.execute = lambda query, *args, **keys: recorded(  # type: ignore[method-assign]
+        f"read {len(queries)}", query, lambda: execute(query, *args, **keys)
+    )
+    try:
+        match_authorities(backend, protocols)
+    finally:
+        backend.create_table, backend.execute = create_table, execute  # type: ignore[method-assign]
+    return queries
+
+
+def _explain(backend: Backend, protocols: list[Protocol], plan_file: Path | None) -> None:
+    """Print the slowest queries and write the plan of the slowest."""
+    queries = _timed_queries(backend, protocols)
+    slowest = sorted(queries, key=lambda name: -queries[name][0])
+    for name in slowest[:N_SLOWEST]:
+        print(f"  {queries[name][0]:.2f} s {name}")
+    if plan_file is not None:
+        # Its inputs are temporary tables, which still hold what they held.
+        sql = str(ibis.to_sql(queries[slowest[0]][1], dialect="duckdb"))
+        plan = backend.con.execute(f"explain analyze {sql}").fetchall()
+        plan_file.write_text("\n".join([f"-- {slowest[0]}", sql, *(row[1] for row in plan)]) + "\n")
+        print(f"plan of the slowest query: {plan_file}")
 
 
 def _print(
     backend: Backend,
     protocols: list[Protocol],
     matching: dict[str, AuthorityMatching],
-    floor: float,
-    seconds: float,
+    floor: Taken,
+    taken: Taken,
     threads: int,
 ) -> None:
     (n_rows,) = backend.con.execute("select count(*) from marts.la_quarter_outcomes").fetchone() or (0,)
@@ -133,7 +179,10 @@ def _print(
             f"{len(found.series):,} series rows, {len(found.evidence):,} evidence rows, {len(found.placebos):,} placebo rows"
         )
     print(f"ordered pairs of candidates compared: {int(n_pairs):,}")
-    print(f"one pass {floor:.3f} s, match {seconds:.2f} s, ratio {seconds / floor:.0f}")
+    print(
+        f"one pass {floor.seconds:.3f} s, match {taken.seconds:.2f} s, ratio {taken.seconds / floor.seconds:.0f}; "
+        f"processor time of match {taken.processor_seconds:.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def candidate_tables(backend: Backend, windows: Sequence[WindowOf]) -> Candidate
         windows: matching windows, each with the protocol of its programme; the position is its ``window_no``.
     """
     listed = backend.create_table("csc_match_windows", _windows_frame(windows), temp=True, overwrite=True)
-    authorities = _authorities(backend, list({id(p): p for p, _ in windows}.values()))
+    authorities = _authorities(backend, list({p.programme.programme: p for p, _ in windows}.values()))
     series = _series(backend, windows, listed, authorities)
     return CandidateTables(listed, series, _candidates(backend, listed, authorities, series))
 

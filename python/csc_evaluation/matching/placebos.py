@@ -52,7 +52,7 @@ def pair_statistics(
     dates = backend.create_table(
         "csc_match_placebo_dates", _placebo_dates(windows), temp=True, overwrite=True
     )
-    return _placebos(gaps, dates, pairs), _constant_gaps(gaps)
+    return placebo_estimates(gaps, dates, pairs), _constant_gaps(gaps)
 
 
 def _placebo_dates(windows: Sequence[WindowOf]) -> pd.DataFrame:
@@ -68,74 +68,91 @@ def _placebo_dates(windows: Sequence[WindowOf]) -> pd.DataFrame:
 
 
 def _gaps(pairs: Table, series: Table) -> Table:
-    """One row per pair and quarter in which both authorities have a mean and its standard error."""
+    """One row per pair; ``quarters`` lists, in order, those in which both authorities have a mean and its standard error.
+
+    One ordered list per pair, so that all sums run over it in the order of the quarters, whichever thread takes it.
+    """
     known = series.filter(series.mean_value.notnull() & series.standard_error.notnull())
     known = known.mutate(variance=known.standard_error * known.standard_error)
     first = known.select(
-        "window_no", "la_code", "quarter_start", "is_in_window", n="n_children", y="mean_value", v="variance"
+        "window_no",
+        "la_code",
+        "quarter_start",
+        "is_in_window",
+        first_n="n_children",
+        first_mean="mean_value",
+        first_variance="variance",
     )
     other = known.select(
         "window_no",
         "quarter_start",
         other_la_code="la_code",
         other_n="n_children",
-        other_y="mean_value",
-        other_v="variance",
+        other_mean="mean_value",
+        other_variance="variance",
     )
     joined = pairs.inner_join(first, ["window_no", "la_code"]).inner_join(
         other, ["window_no", "other_la_code", "quarter_start"]
     )
-    return joined.select(
-        *PAIR_KEY, "quarter_start", "is_in_window", "n", "y", "v", "other_n", "other_y", "other_v"
+    numbers = {
+        f"{whose}_{what}": joined[f"{whose}_{what}"].cast("float64")
+        for whose in ("first", "other")
+        for what in ("n", "mean", "variance")
+    }
+    quarter = ibis.struct(
+        {"quarter_start": joined.quarter_start, "is_in_window": joined.is_in_window, **numbers}
     )
+    return joined.group_by(PAIR_KEY).agg(quarters=quarter.collect(order_by=joined.quarter_start))
 
 
-def _placebos(gaps: Table, dates: Table, pairs: Table) -> Table:
-    every = pairs.inner_join(dates, "window_no").select(
+def placebo_estimates(gaps: Table, dates: Table, pairs: Table) -> Table:
+    """The placebos of :func:`pair_statistics`, a row per pair and placebo date."""
+    dated = pairs.inner_join(dates, "window_no").select(
         *PAIR_KEY, "evidence", "n_quarters_min", placebo_date=ibis._.placebo_date.cast("date")
     )
-    rows = gaps.inner_join(
-        dates.select("window_no", "evidence", placebo_date=dates.placebo_date.cast("date")), "window_no"
+    joined = dated.left_join(gaps, PAIR_KEY).select(*dated.columns, "quarters")
+    sides = joined.mutate(
+        before=joined.quarters.filter(lambda quarter: quarter["quarter_start"] < joined.placebo_date),
+        after=joined.quarters.filter(lambda quarter: quarter["quarter_start"] >= joined.placebo_date),
     )
-    is_after = rows.quarter_start >= rows.placebo_date
-
-    def side(where: Value, prefix: str, weight: Value, mean: Value, variance: Value) -> dict[str, Value]:
-        """The mean over a side's quarters weighted by children, and its variance, from sums in the order of quarters."""
-        n = weight.cast("float64")
-        total = weight.sum(where=where).cast("float64")
-        in_order = {"where": where, "order_by": rows.quarter_start}
-        return {
-            f"{prefix}_mean": (n * mean).collect(**in_order).sums() / total,
-            f"{prefix}_variance": (n * n * variance).collect(**in_order).sums() / (total * total),
-        }
-
-    found = rows.group_by([*PAIR_KEY, "evidence"]).agg(
-        n_quarters_before=(~is_after).sum(),
-        n_quarters_after=is_after.sum(),
-        **side(~is_after, "first_before", rows.n, rows.y, rows.v),
-        **side(is_after, "first_after", rows.n, rows.y, rows.v),
-        **side(~is_after, "other_before", rows.other_n, rows.other_y, rows.other_v),
-        **side(is_after, "other_after", rows.other_n, rows.other_y, rows.other_v),
+    # Without a quarter in common there is no list at all.
+    n_before, n_after = sides.before.length().fill_null(0), sides.after.length().fill_null(0)
+    sides = sides.select(
+        *dated.columns,
+        n_quarters_before=n_before.cast("int32"),
+        n_quarters_after=n_after.cast("int32"),
+        is_computable=(n_before >= sides.n_quarters_min) & (n_after >= sides.n_quarters_min),
+        **_weighted_mean(sides.before, "first", "first_before"),
+        **_weighted_mean(sides.after, "first", "first_after"),
+        **_weighted_mean(sides.before, "other", "other_before"),
+        **_weighted_mean(sides.after, "other", "other_after"),
     )
-    joined = every.left_join(found, [*PAIR_KEY, "evidence"])
-    n_before, n_after = joined.n_quarters_before.fill_null(0), joined.n_quarters_after.fill_null(0)
-    is_computable = (n_before >= joined.n_quarters_min) & (n_after >= joined.n_quarters_min)
-    estimate = (joined.first_after_mean - joined.first_before_mean) - (
-        joined.other_after_mean - joined.other_before_mean
+    estimate = (sides.first_after_mean - sides.first_before_mean) - (
+        sides.other_after_mean - sides.other_before_mean
     )
-    variance = (joined.first_before_variance + joined.first_after_variance) + (
-        joined.other_before_variance + joined.other_after_variance
+    variance = (sides.first_before_variance + sides.first_after_variance) + (
+        sides.other_before_variance + sides.other_after_variance
     )
     nothing = ibis.null("float64")
-    return joined.select(
+    return sides.select(
         *PAIR_KEY,
         "evidence",
         "placebo_date",
-        n_quarters_before=n_before.cast("int32"),
-        n_quarters_after=n_after.cast("int32"),
-        estimate=is_computable.ifelse(estimate, nothing),
-        std_error=is_computable.ifelse(variance.sqrt(), nothing),
+        "n_quarters_before",
+        "n_quarters_after",
+        estimate=sides.is_computable.ifelse(estimate, nothing),
+        std_error=sides.is_computable.ifelse(variance.sqrt(), nothing),
     ).mutate(statistic=ibis._.estimate / ibis._.std_error.nullif(0.0))
+
+
+def _weighted_mean(quarters: Value, whose: str, prefix: str) -> dict[str, Value]:
+    """The mean of an authority over listed quarters weighted by children, and its sampling variance."""
+    total = quarters.map(lambda quarter: quarter[f"{whose}_n"]).sums().nullif(0.0)
+    mean = quarters.map(lambda quarter: quarter[f"{whose}_n"] * quarter[f"{whose}_mean"]).sums() / total
+    variance = quarters.map(
+        lambda quarter: quarter[f"{whose}_n"] * quarter[f"{whose}_n"] * quarter[f"{whose}_variance"]
+    ).sums() / (total * total)
+    return {f"{prefix}_mean": mean, f"{prefix}_variance": variance}
 
 
 def _constant_gaps(gaps: Table) -> Table:
@@ -143,28 +160,33 @@ def _constant_gaps(gaps: Table) -> Table:
 
     ``statistic = sum w (gap - mean)^2`` with ``mean = sum w gap / sum w``; ``df`` is the number of quarters less one.
     """
-    rows = gaps.filter(gaps.is_in_window)
-    variance = rows.v + rows.other_v
-    weight = 1.0 / variance.nullif(0.0)
-    gap = rows.y - rows.other_y
-    found = rows.group_by(PAIR_KEY).agg(
-        n_quarters=rows.count(),
-        has_errors=(variance > 0).all(),
-        quarters=ibis.struct({"gap": gap, "weight": weight}).collect(order_by=rows.quarter_start),
+
+    def gap(quarter: Value) -> Value:
+        return quarter["first_mean"] - quarter["other_mean"]
+
+    def variance(quarter: Value) -> Value:
+        return quarter["first_variance"] + quarter["other_variance"]
+
+    def weight(quarter: Value) -> Value:
+        return 1.0 / variance(quarter).nullif(0.0)
+
+    found = gaps.mutate(quarters=gaps.quarters.filter(lambda quarter: quarter["is_in_window"]))
+    total = found.quarters.map(weight).sums()
+    mean = found.quarters.map(lambda quarter: weight(quarter) * gap(quarter)).sums() / total
+    found = found.mutate(
+        n_quarters=found.quarters.length().cast("int32"),
+        least_variance=found.quarters.map(variance).mins(),
+        total=total,
+        mean_gap=mean,
     )
-    total = found.quarters.map(lambda quarter: quarter["weight"]).sums()
-    mean = found.quarters.map(lambda quarter: quarter["weight"] * quarter["gap"]).sums() / total
-    found = found.mutate(total=total, mean_gap=mean)
     statistic = found.quarters.map(
-        lambda quarter: (
-            quarter["weight"] * (quarter["gap"] - found.mean_gap) * (quarter["gap"] - found.mean_gap)
-        )
+        lambda quarter: weight(quarter) * (gap(quarter) - found.mean_gap) * (gap(quarter) - found.mean_gap)
     ).sums()
-    is_computable = found.has_errors & (found.n_quarters > 1)
+    is_computable = (found.least_variance > 0) & (found.n_quarters > 1)
     nothing = ibis.null("float64")
     return found.select(
         *PAIR_KEY,
-        n_quarters=found.n_quarters.cast("int32"),
+        "n_quarters",
         estimate=is_computable.ifelse(found.mean_gap, nothing),
         std_error=is_computable.ifelse((1.0 / found.total).sqrt(), nothing),
         statistic=is_computable.ifelse(statistic, nothing),

@@ -229,6 +229,15 @@ ERRORS_BY_CAUSE: dict[Cause, type[CscError]] = {
 }
 
 
+IN_SHORT: dict[Cause, str] = {
+    Cause.too_few_quarters: "too few full quarters of data before the cut-off",
+    Cause.missing_quarter: "no fully observed children in a quarter of the window",
+    Cause.no_candidate: "no authority is left as a candidate",
+    Cause.all_rejected: "a reviewer accepted none of the candidates",
+    Cause.constant_series: "in no quarter does any authority differ from another",
+}
+
+
 def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None:
     """Stop where the primary outcome (or every outcome, without one) is left without a single matched pair, and say why.
 
@@ -250,18 +259,19 @@ def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None
 
 
 def _reasons(departures: Sequence[Departure], *, n_sites: int) -> str:
-    """Each reason once, with the authorities and outcomes it holds for."""
+    """Of one outcome each reason with the authorities it holds for; of several each kind of reason, with the outcomes."""
+    is_of_one_outcome = len({row.outcome for row in departures}) == 1
     whose: dict[tuple[str, str], list[str]] = {}
     for row in departures:
-        whose.setdefault((row.outcome, row.reason), []).append(row.treated_la_code)
+        said = row.reason if is_of_one_outcome else IN_SHORT[row.cause]
+        whose.setdefault((row.outcome, said), []).append(row.treated_la_code)
     outcomes: dict[tuple[str, str], list[str]] = {}
-    for (outcome, reason), codes in whose.items():
+    for (outcome, said), codes in whose.items():
         who = f"all {n_sites} authorities" if len(codes) == n_sites else ", ".join(codes)
-        outcomes.setdefault((who, reason), []).append(outcome)
-    n_outcomes = len({row.outcome for row in departures})
+        outcomes.setdefault((who, said), []).append(outcome)
     return "; ".join(
-        f"{who}{' for ' + ', '.join(names) if n_outcomes > 1 else ''}: {reason}"
-        for (who, reason), names in outcomes.items()
+        f"{who}{'' if is_of_one_outcome else ' for ' + ', '.join(names)}: {said}"
+        for (who, said), names in outcomes.items()
     )
 
 
