@@ -54,7 +54,7 @@ def records(events: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries, missing values None and days as dates."""
     rows = []
     for row in events.to_dict("records"):
-        clean = {name: None if value is None or value != value else value for name, value in row.items()}  # noqa: PLR0124
+        clean = {name: None if value is None or value != value else value for name, value in row.items()}
         clean["index_date"] = pd.Timestamp(row["index_date"]).date()
         rows.append(clean)
     return rows
