@@ -85,7 +85,7 @@ class ChildMatching:
     def release(self) -> None:
         """Drop the children from the connection (for a caller that matches many times); the frames stay."""
         for table in (self.sample, self.weights):
-            table.get_backend().raw_sql(f'drop table if exists temp.main."{table.get_name()}"')
+            table.get_backend().raw_sql(f"drop table if exists {table.get_name()}")
 
 
 def match_children(

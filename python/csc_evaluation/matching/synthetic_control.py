@@ -71,7 +71,7 @@ def synthetic_control_weights(
             )
         )
     # A quarter in which all are alike says nothing about whom to choose (and has no inverse variance).
-    informative = wide[wide.std(axis=1, ddof=1) > 0]
+    informative = wide[wide.max(axis=1) > wide.min(axis=1)]
     if len(candidates) == 1 or informative.empty:
         return {code: 1.0 / len(candidates) for code in candidates}
     found = _donor_weights(informative, treated_la_code)

@@ -21,6 +21,7 @@ ETHNICITIES = ("WBRI", "WOTH", "MWBC", "APKN", "AIND", "BAFR", "OOTH", None)
 GO_LIVE = {"335": dt.date(2020, 9, 1), "888": dt.date(2021, 2, 1)}
 PAIRS = (("335", "202"), ("335", "203"), ("888", "203"), ("888", "204"))
 """Two groups; authority 203 serves both."""
+TEXT_COLUMNS = ("gender", "ethnicity", "ethnic_group_major", "fsm_cem", "fsm_regression")
 FIRST_DAY = dt.date(2017, 4, 1)
 
 
@@ -74,6 +75,7 @@ def children_frame(children: pd.DataFrame) -> pd.DataFrame:
             MAJOR_GROUPS[code[0]] if isinstance(code, str) else None for code in children.ethnicity
         ],
         fsm_regression=children.fsm_cem,
+        primary_need=[f"N{age % 4}" for age in children.age_at_index],
         has_previous_plan=children.n_previous_plans > 0,
         la_share_fsm=0.2 + children.la_code.astype(int) / 10_000 + (year - 2017) / 1_000,
         la_share_white_british=0.7 - children.la_code.astype(int) / 10_000,
@@ -81,11 +83,14 @@ def children_frame(children: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def seeds_protocol(folder: Path) -> Protocol:
-    """The protocol of the project's own seeds."""
+def seeds_protocol(folder: Path, *changes: str) -> Protocol:
+    """The protocol of the project's own seeds, after these SQL statements have changed rows of them."""
     path = folder / "seeds.duckdb"
+    path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
         load_seeds(connection)
+        for change in changes:
+            connection.execute(change)
     backend = ibis.duckdb.connect(str(path), read_only=True)
     try:
         return read_protocol(backend, PROGRAMME)
@@ -107,11 +112,10 @@ def marts_backend(
     connection.register("given_events", events)
     connection.register("given_values", values)
     connection.execute("create schema marts")
+    text = ", ".join(f"cast({name} as varchar) as {name}" for name in TEXT_COLUMNS)
     connection.execute(
-        "create table marts.index_events as select * replace (cast(index_date as date) as index_date, "
-        "cast(gender as varchar) as gender, cast(ethnicity as varchar) as ethnicity, "
-        "cast(ethnic_group_major as varchar) as ethnic_group_major, cast(fsm_cem as varchar) as fsm_cem, "
-        "cast(fsm_regression as varchar) as fsm_regression, cast(is_disabled as boolean) as is_disabled) from given_events"
+        f"create table marts.index_events as select * replace ({text}, cast(index_date as date) as index_date, "
+        "cast(is_disabled as boolean) as is_disabled) from given_events"
     )
     connection.execute(
         "create table marts.trial_outcomes as select programme, $outcome as outcome, index_event, child_id, sequence, "

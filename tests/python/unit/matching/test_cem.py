@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from csc_evaluation.errors import CscError, SeedError
+from csc_evaluation.errors import CscError, EmptyArmError, SeedError
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
 from csc_evaluation.matching.authorities import Match, match_authorities
 from csc_evaluation.matching.cem import ChildMatching, match_children
@@ -159,7 +159,7 @@ def test_balance_on_matching_cells_is_exact_after_matching(world: Path) -> None:
     cells = matching.balance.set_index(["covariate", "measure"]).sort_index()
     before, after = cells.loc[("matching cells", "l1_imbalance"), ["value_before", "value_after"]].iloc[0]
     assert before > 0.1
-    assert after == pytest.approx(0, abs=1e-12)
+    assert after == 0.0
     common = cells.loc[("matching cells", "share_of_cells_with_both_arms")].iloc[0]
     assert common.value_before == pytest.approx(matching.strata.is_matched.mean())
     assert common.value_after == 1.0
@@ -257,10 +257,15 @@ def test_a_covariate_missing_too_often_is_dropped_and_named(world: Path, tmp_pat
         tmp_path,
         "update marts.index_events set ethnic_group_major = null where hash(child_id) % 2 = 0",
     )
-    *_, matching, _, _ = _run(path)
+    _, _, matching, sample, _ = _run(path)
     assert matching.missing_dropped == ("ethnic_group_major",)
     assert "ethnic_group_major" not in matching.strata_variables
-    assert "ethnic_group_major" not in set(matching.balance.covariate)
+    assert not matching.strata.stratum.str.contains("ethnic_group_major").any()
+    # Balance shows it all the same: where it is missing the arms may differ.
+    rows = matching.balance[matching.balance.covariate == "ethnic_group_major"].set_index("level")
+    share = sample.ethnic_group_major.isna().groupby(sample.is_treated_authority).mean()
+    assert rows.loc["missing", "treated_before"] == pytest.approx(share[True])
+    assert rows.loc["missing", "control_before"] == pytest.approx(share[False])
 
 
 def test_a_present_value_outside_the_bands_is_a_level_of_its_own(world: Path, tmp_path: Path) -> None:
@@ -293,5 +298,5 @@ def test_refuses_groups_without_a_like_child(world: Path, tmp_path: Path) -> Non
         tmp_path,
         "update marts.index_events set gender = case when is_treated_authority then '1' else '2' end",
     )
-    with pytest.raises(CscError, match="no stratum holds children of both arms"):
+    with pytest.raises(EmptyArmError, match="no stratum holds children of both arms"):
         _run(path)
