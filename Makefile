@@ -52,7 +52,7 @@ warehouse-tests: install-dev ## dbt build with all its tests on a small syntheti
 	  $(BIN)/dbt build --target-path "$$folder/target" --log-path "$$folder/logs"
 
 python-tests: install-dev ## pytest
-	$(BIN)/python -m pytest -m "not study" --numprocesses 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not study" --numprocesses 2 --dist loadfile
 
 study: install-dev ## the coverage study: the demonstration over 20 seeds (slow)
 	$(BIN)/python benchmarks/coverage_study.py --seeds 20

@@ -207,6 +207,20 @@ def _on_authorities(
             f"quarterly changes{chance}.",
             threshold=match.expected_noise,
         )
+    comparators = {match.comparator_la_code for match in matches}
+    is_one_for_all = len(comparators) == 1
+    remarks.add(
+        "comparator_authorities",
+        len(comparators),
+        f"Comparator authorities: {len(comparators)}."
+        + (
+            " What this one does alone is in every difference and in no standard error: errors are too small and p-values cannot be "
+            "relied on. Look at the estimates on more comparators."
+            if is_one_for_all
+            else ""
+        ),
+        flagged=is_one_for_all,
+    )
     for departure in authorities.departures_of(outcome.outcome):
         remarks.add(
             "treated_authority_left",

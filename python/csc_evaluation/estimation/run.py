@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,7 @@ def run_programme(
         protocol = read_protocol(backend, programme)
         others = chosen_specifications(protocol, specifications)
         outcomes = protocol.estimated_outcomes
+        protocol = replace(protocol, outcomes=outcomes)
         run = provenance(backend, protocol, random_seed=random_seed, command=command, build_id=build_id)
         on_progress("matching authorities on trends", 0.1)
         authorities = match_authorities(backend, [protocol])[programme]

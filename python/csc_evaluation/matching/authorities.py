@@ -50,7 +50,9 @@ class AuthorityMatching:
         return any(match.is_unreviewed for match in self.matches_of(outcome))
 
 
-def match_authorities(backend: Backend, protocols: Sequence[Protocol]) -> dict[str, AuthorityMatching]:
+def match_authorities(
+    backend: Backend, protocols: Sequence[Protocol], *, refuses_lost_comparators: bool = True
+) -> dict[str, AuthorityMatching]:
     """Match every treated authority of every programme for every evaluated outcome, in one pass.
 
     Candidates and their reasons: :mod:`csc_evaluation.matching.candidates`. Distances and their expected noise, the root
@@ -60,12 +62,13 @@ def match_authorities(backend: Backend, protocols: Sequence[Protocol]) -> dict[s
     Args:
         backend: a connection that may make temporary tables (read-only is enough).
         protocols: seeds of the programmes.
+        refuses_lost_comparators: see :func:`csc_evaluation.matching.decisions.decide`.
 
     Returns:
         What was found, by programme. A treated authority that cannot be matched is a departure, not an error.
 
     Raises:
-        SeedError: a review names a comparator that is not among the candidates kept.
+        OtherCandidatesError: a review names a comparator that is not among the candidates kept.
     """
     windows: list[WindowOf] = [
         (protocol, window) for protocol in protocols for window in matching_windows(protocol)
@@ -85,7 +88,9 @@ def match_authorities(backend: Backend, protocols: Sequence[Protocol]) -> dict[s
         own = {number: windows[number][1] for number in mine}
         rows = _with_window_facts(_named(candidates, own), protocol, list(own.values()))
         rows = with_hashes(programme, rows, list(own.values()))
-        matches, departures = decide(protocol, list(own.values()), rows)
+        matches, departures = decide(
+            protocol, list(own.values()), rows, refuses_lost_comparators=refuses_lost_comparators
+        )
         matching[programme] = AuthorityMatching(
             windows=tuple(own.values()),
             candidates=rows,

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import pandas as pd
 
-from csc_evaluation.errors import SeedError
+from csc_evaluation.errors import OtherCandidatesError
 from csc_evaluation.estimation.protocol import Protocol, Review
 from csc_evaluation.matching.windows import MatchingWindow
 
@@ -80,7 +80,11 @@ def candidates_hash(programme: str, window: MatchingWindow, kept: Sequence[str])
 
 
 def decide(
-    protocol: Protocol, windows: Sequence[MatchingWindow], candidates: pd.DataFrame
+    protocol: Protocol,
+    windows: Sequence[MatchingWindow],
+    candidates: pd.DataFrame,
+    *,
+    refuses_lost_comparators: bool = True,
 ) -> tuple[tuple[Match, ...], tuple[Departure, ...]]:
     """Comparators of each window and the treated authorities that leave, in the order of the windows.
 
@@ -88,9 +92,11 @@ def decide(
         protocol: seeds of the programme, with its reviews.
         windows: its matching windows.
         candidates: its rows of ``results.la_match_candidates``, in order of rank within each window.
+        refuses_lost_comparators: whether an accepted comparator that is no longer among the candidates kept is an error.
+            To estimate without it would be to choose in the reviewer's place; to draw up a new list for review is not.
 
     Raises:
-        SeedError: a review accepts a comparator that is not among the candidates kept.
+        OtherCandidatesError: a review accepts a comparator that is not among the candidates kept.
     """
     matches: list[Match] = []
     departures: list[Departure] = []
@@ -102,7 +108,7 @@ def decide(
             departures.append(_departure(window, rows, protocol))
             continue
         reviews = [r for r in protocol.reviews if (r.outcome, r.treated_la_code) == window.pair]
-        chosen = _chosen(window, kept, reviews)
+        chosen = _chosen(window, kept, reviews, refuses_lost_comparators)
         if not chosen:
             reason = f"a reviewer accepted none of the {len(kept)} candidates"
             departures.append(Departure(*window.pair, reason, Cause.all_rejected))
@@ -165,7 +171,9 @@ def as_match(
     )
 
 
-def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review]) -> list[Match]:
+def _chosen(
+    window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review], refuses_lost: bool
+) -> list[Match]:
     by_code = {
         str(code): (float(distance), int(rank), None if pd.isna(noise) else float(noise))
         for code, distance, rank, noise in zip(
@@ -174,13 +182,15 @@ def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review
     }
     verdicts = {review.comparator_la_code: review for review in reviews}
     present_hash = str(kept.candidates_hash.iloc[0])
-    accepted = [code for code, review in verdicts.items() if review.is_accepted]
-    for code in accepted:
-        if code not in by_code:
-            raise SeedError(
-                f"protocol.match_reviews: {code} is accepted for {window.site.la_code} ({window.outcome}) but is not among "
-                f"its {len(kept)} candidates now ({', '.join(by_code)}); review the pair again."
-            )
+    every_accepted = [code for code, review in verdicts.items() if review.is_accepted]
+    lost = [code for code in every_accepted if code not in by_code]
+    if lost and refuses_lost:
+        raise OtherCandidatesError(
+            f"protocol.match_reviews: {lost[0]} is accepted for {window.site.la_code} ({window.outcome}) but is not among "
+            f"its {len(kept)} candidates now ({', '.join(by_code)}): match and review the "
+            "pair again."
+        )
+    accepted = [code for code in every_accepted if code in by_code]
 
     def match(code: str, decision: str, *, is_unreviewed: bool) -> Match:
         distance, rank, noise = by_code[code]
@@ -196,11 +206,15 @@ def _chosen(window: MatchingWindow, kept: pd.DataFrame, reviews: Sequence[Review
 
     if accepted:
         # A verdict on another list of candidates still chooses the comparator, but does not count as a review.
-        stale = any(verdicts[code].candidates_hash != present_hash for code in accepted)
+        stale = bool(lost) or any(verdicts[code].candidates_hash != present_hash for code in accepted)
         decision = "accepted on an earlier list" if stale else "accepted"
         return [match(code, decision, is_unreviewed=stale) for code in by_code if code in accepted]
     open_codes = [code for code in by_code if code not in verdicts]
     if not open_codes:
         return []
-    decision = "nearest not yet rejected, unreviewed" if verdicts else "nearest, unreviewed"
+    decision = "nearest, unreviewed"
+    if verdicts:
+        decision = "nearest not yet rejected, unreviewed"
+    if lost:
+        decision = "nearest, unreviewed: an accepted comparator is no candidate any more"
     return [match(open_codes[0], decision, is_unreviewed=True)]

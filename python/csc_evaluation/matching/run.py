@@ -127,7 +127,7 @@ def match_programmes(
             for protocol in protocols
         ]
         on_progress("matching authorities on trends", 0.05)
-        authorities = match_authorities(backend, protocols)
+        authorities = match_authorities(backend, protocols, refuses_lost_comparators=False)
     tasks: list[tuple[Protocol, Provenance]] = []
     for protocol, run in zip(protocols, runs, strict=True):
         try:

@@ -96,7 +96,9 @@ def test_both_inferences_are_stored_and_the_seeds_choice_is_the_headline(
     done: tuple[Path, RunReport],
 ) -> None:
     path, report = done
-    stored = _read(path, "select * from results.estimates").set_index("inference")
+    stored = _read(path, "select * from results.estimates where specification = 'cem_weighted_ls'").set_index(
+        "inference"
+    )
     assert set(stored.index) == {"cr1_t", "cr2_satterthwaite"}
     assert stored.is_headline.to_dict() == {"cr1_t": False, "cr2_satterthwaite": True}
     assert set(stored.term) == {"treated"}
@@ -106,6 +108,60 @@ def test_both_inferences_are_stored_and_the_seeds_choice_is_the_headline(
     assert report.headline.note == "unreviewed"
     assert report.is_unreviewed
     assert report.headline.n_treated_clusters == len(SITES)
+
+
+def test_each_way_of_matching_is_a_specification_with_its_own_estimate(
+    done: tuple[Path, RunReport],
+) -> None:
+    path, report = done
+    stored = _read(
+        path, "select * from results.estimates where inference = 'cr2_satterthwaite' order by specification"
+    )
+    main = {match.comparator_la_code for match in report.matches}
+    others = {
+        f"match_{name}"
+        for name in ("nearest_1", "nearest_2", "nearest_3", "nearest_on_levels", "nearest_on_both")
+    }
+    others |= {"match_synthetic_control"} | {f"match_leave_one_out_without_{code}" for code in main}
+    assert set(stored.specification) == {"cem_weighted_ls"} | others
+    assert stored[stored.is_headline].specification.tolist() == ["cem_weighted_ls"]
+    by_name = stored.set_index("specification")
+    # Nobody has reviewed: the nearest is the main match, and must give the very same number.
+    assert by_name.estimate["match_nearest_1"] == report.headline.estimate
+    assert by_name.n_clusters["match_nearest_3"] > by_name.n_clusters["match_nearest_1"]
+    pairs = _read(path, "select * from results.la_match_variants").set_index("match_variant")
+    third = pairs.loc["nearest_3"]
+    assert third.groupby("treated_la_code").distance_rank.max().eq(3).all()
+    for code in main:
+        assert code not in set(pairs.loc[[f"leave_one_out:without_{code}"]].comparator_la_code)
+    weights = pairs.loc["synthetic_control"].groupby("treated_la_code").comparator_weight.sum()
+    assert weights.to_numpy() == pytest.approx(1.0)
+
+
+def test_specifications_can_be_chosen_and_an_unknown_one_is_refused(world: Path, tmp_path: Path) -> None:
+    path = _copy(world, tmp_path)
+    with pytest.raises(
+        CscError, match=r"'nearest' is no specification of family_safeguarding; .* match_nearest_2"
+    ):
+        run_programme(PROGRAMME, warehouse=path, specifications=["nearest"])
+    assert set(_n_rows(path).values()) == {0}
+    run_programme(PROGRAMME, warehouse=path, specifications=["match_nearest_2"])
+    stored = _read(path, "select distinct specification from results.estimates order by all")
+    assert stored.specification.tolist() == ["cem_weighted_ls", "match_nearest_2"]
+
+
+def test_one_comparator_for_all_groups_is_flagged(world: Path, tmp_path: Path) -> None:
+    path = _copy(world, tmp_path)
+    with duckdb.connect(str(path)) as connection:
+        # One authority moves exactly as each treated one is compared: all others are excluded.
+        connection.execute(
+            "insert into protocol.exclusions by name select 'family_safeguarding' as programme, la_code, 'test' as reason "
+            "from reference.local_authorities where la_code not in ('202', '335', '888', '894', '212', '866')"
+        )
+    report = run_programme(PROGRAMME, warehouse=path, specifications=["cem_weighted_ls"])
+    row = next(row for row in report.diagnostics if row.diagnostic == "comparator_authorities")
+    assert (row.statistic, row.is_flagged) == (1, True)
+    assert "p-values cannot be relied on" in row.meaning
 
 
 def test_a_run_fills_every_table_it_owns_under_its_run_id(done: tuple[Path, RunReport]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from csc_evaluation.errors import SeedError
+from csc_evaluation.errors import OtherCandidatesError, SeedError
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
 from csc_evaluation.matching.decisions import Cause, candidates_hash
@@ -276,8 +276,22 @@ def test_a_review_of_an_earlier_list_does_not_count_as_reviewed(world: Path, tmp
 
 
 def test_refuses_an_accepted_comparator_that_is_no_candidate(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(SeedError, match=r"919 is accepted for 888 .* not among its 10 candidates"):
+    with pytest.raises(OtherCandidatesError, match=r"919 is accepted for 888 .* not among its 10 candidates"):
         _match(_copy(world, tmp_path, _review("888", "919", "accepted", "x")))
+
+
+def test_a_new_list_can_be_drawn_up_although_an_accepted_comparator_is_no_candidate_any_more(
+    world: Path, tmp_path: Path
+) -> None:
+    path = _copy(world, tmp_path, _review("888", "919", "accepted", "x"))
+    with reading(path) as backend:
+        protocol = read_protocol(backend, PROGRAMME)
+        matching = match_authorities(backend, [protocol], refuses_lost_comparators=False)[PROGRAMME]
+    kept, _ = _kept(matching, "888")
+    (match,) = [match for match in matching.matches if match.treated_la_code == "888"]
+    assert match.comparator_la_code == kept[0]
+    assert match.is_unreviewed
+    assert "no candidate any more" in match.decision
 
 
 def test_refuses_an_acceptance_whose_verdicts_do_not_all_hold(world: Path, tmp_path: Path) -> None:
