@@ -284,7 +284,7 @@ def test_a_new_list_can_be_drawn_up_although_an_accepted_comparator_is_no_candid
     world: Path, tmp_path: Path
 ) -> None:
     path = _copy(world, tmp_path, _review("888", "919", "accepted", "x"))
-    with reading(path) as backend:
+    with ibis_readable(path) as backend:
         protocol = read_protocol(backend, PROGRAMME)
         matching = match_authorities(backend, [protocol], refuses_lost_comparators=False)[PROGRAMME]
     kept, _ = _kept(matching, "888")
