@@ -49,11 +49,10 @@ def regression_sample(
 ) -> RegressionSample:
     """Compress the matched children of an outcome and build the regressors of a specification.
 
-    Regressors: an intercept, a dummy per authority and per level of the other fixed effects (all but the first), for an
-    outcome by school term one per term, child and authority covariates, and ``treated`` (the child's authority was live on
-    the index date). Categorical
-    covariates: dummies for all levels but the first in alphabetical order, missing a level of its own. Numeric
-    covariates: as they are, missing as zero beside a dummy for missing.
+    Regressors: an intercept, a dummy per authority and per level of the other fixed effects (all but the first; for an
+    outcome by school term the term is one), child and authority covariates, and ``treated`` (the child's authority was live
+    on the index date). Categorical covariates: dummies for all levels but the first in alphabetical order, missing a level
+    of its own. Numeric covariates: as they are, missing as zero beside a dummy for missing.
 
     Raises:
         CscError: a numeric covariate holds text.
