@@ -39,7 +39,7 @@ def estimate_on_other_comparators(
     """Match children anew within each specification's groups and estimate; one that cannot be estimated says why.
 
     Args:
-        backend: a connection that may make temporary tables; those of the main match are overwritten.
+        backend: a connection that may make temporary tables.
         protocol: seeds of the programme.
         outcome: the outcome.
         authorities: authorities matched, with all candidates.
@@ -58,6 +58,7 @@ def estimate_on_other_comparators(
                     raise CscError(variant.note or "no treated authority has a comparator.")
                 matching = match_children(backend, protocol, outcome, variant.matches)
                 sample = regression_sample(protocol, outcome, matching, specification)
+                matching.release()
                 notes = [] if way.n_comparators is None else [BY_RANK]
                 notes += [variant.note] if variant.note else []
                 effect = estimate_effect(protocol, outcome, specification, sample, name=name, notes=notes)

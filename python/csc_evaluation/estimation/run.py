@@ -25,7 +25,7 @@ from csc_evaluation.estimation.results import (
 from csc_evaluation.estimation.sample import regression_sample
 from csc_evaluation.matching.assumptions import check_assumptions
 from csc_evaluation.matching.authorities import AuthorityMatching, match_authorities
-from csc_evaluation.matching.cem import ChildMatching, match_children
+from csc_evaluation.matching.cem import KEY, ChildMatching, match_children
 from csc_evaluation.matching.decisions import Departure, Match
 from csc_evaluation.matching.run import Rows, authority_tables, child_tables, joined, refuse_unmatched
 from csc_evaluation.warehouse import warehouse_path
@@ -203,8 +203,8 @@ def _estimate_outcome(
     on_progress(f"checking the assumptions of {outcome.outcome}", 0.5)
     checks = check_assumptions(backend, protocol, outcome, authorities, matching)
     flow = sample_flow(backend, protocol, outcome, matches, matching)
-    # What the results need of the main match is read before other matches take over its temporary tables.
     tables: dict[str, Rows] = {**child_tables(matching), "assumption_checks": checks, "sample_flow": flow}
+    matching.release()
     on_progress(f"estimating {outcome.outcome} on other comparators", 0.6)
     sensitivity = estimate_on_other_comparators(backend, protocol, outcome, authorities, others)
     return _EstimatedOutcome(
@@ -261,10 +261,11 @@ def sample_flow(
         & outcomes.is_fully_observed
         & outcomes["value"].notnull()
     )
-    by_authority = (
-        observed.group_by("la_code").agg(n_children=observed.count()).order_by("la_code").to_pandas()
-    )
+    # An outcome by school term has a row per term; here children and index events are counted.
+    events = observed.select("la_code", *KEY).distinct()
+    by_authority = events.group_by("la_code").agg(n_children=events.count()).order_by("la_code").to_pandas()
     shares = matching.matched_shares
+    has_embedding = any(match.embedding_start is not None for match in matches)
     last = int(flow.step_no.max()) if len(flow) else 0
     rows = []
     for name in ("treated", "comparator", "other"):
@@ -272,11 +273,21 @@ def sample_flow(
         n_outside = int(mine.n_children[~mine.la_code.isin(in_groups)].sum())
         n_inside = int(shares.n_children[shares.arm == name].sum())
         n_matched = int(shares.n_matched[shares.arm == name].sum())
+        n_embedding = int(mine.n_children.sum()) - n_outside - n_inside
+        steps_of_arm = [
+            ("left out", "authority in no matched group", n_outside),
+            *(
+                [("left out", "follow-up meets the embedding period of the group", n_embedding)]
+                if has_embedding
+                else []
+            ),
+            ("in matched groups", "", n_inside),
+            ("left out", "no child of the other arm in its stratum", n_inside - n_matched),
+            ("matched", "", n_matched),
+        ]
         rows += [
-            (last + 1, "left out", "authority in no matched group", name, n_outside),
-            (last + 2, "in matched groups", "", name, n_inside),
-            (last + 3, "left out", "no child of the other arm in its stratum", name, n_inside - n_matched),
-            (last + 4, "matched", "", name, n_matched),
+            (last + number, step, reason, name, count)
+            for number, (step, reason, count) in enumerate(steps_of_arm, start=1)
         ]
     steps = pd.DataFrame(rows, columns=["step_no", "step", "reason", "arm", "n_children"])
     return pd.concat([flow, steps], ignore_index=True).assign(outcome=outcome.outcome)

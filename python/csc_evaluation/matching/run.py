@@ -192,6 +192,7 @@ def _match_and_write(
                 children.append(found)
                 checks = check_assumptions(backend, protocol, outcome, authorities, found)
                 parts.append({**child_tables(found), "assumption_checks": checks})
+                found.release()
         if not children:
             raise next(iter(failures.values()))
     tables = joined(parts)
