@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass
 
 from csc_evaluation.estimation.protocol import Shock
-from csc_evaluation.report.data import Part
 from csc_evaluation.report.formatting import english_date, financial_year, words
 from csc_evaluation.review.data import OtherProgramme, ReviewData, ReviewSet
 
@@ -36,7 +35,10 @@ def context_rows(data: ReviewData, reviewed: ReviewSet, comparator: str) -> list
         _inspection(data, reviewed, comparator),
         ContextRow("Data quality", _quality(data, treated), _quality(data, comparator), ""),
         ContextRow(
-            "Other programmes", _programmes(data, reviewed, treated), _programmes(data, reviewed, comparator), ""
+            "Other programmes",
+            _programmes(data, reviewed, treated),
+            _programmes(data, reviewed, comparator),
+            "",
         ),
         ContextRow("Own shocks", _own_shocks(data, treated), _own_shocks(data, comparator), ""),
     ]
@@ -48,6 +50,7 @@ def common_shocks(data: ReviewData, reviewed: ReviewSet) -> list[str]:
         f"{shock.shock_label}, {_span(shock.starts_on, shock.ends_on)}{_assumed(shock.is_assumed)}: {_place(shock, reviewed)}"
         for shock in data.protocol.shocks
         if shock.la_code is None
+        and (shock.ends_on is None or shock.ends_on >= data.protocol.programme.data_span_start)
     ]
 
 
@@ -86,15 +89,16 @@ def _neighbour(data: ReviewData, treated: str, comparator: str) -> ContextRow:
         row = listed.get((of, to))
         if row is None:
             has_list = any(code == of for code, _ in listed)
-            return (
-                "does not list the other" if has_list else f"no list of its own in the edition of {latest}"
-            )
+            return "does not list the other" if has_list else f"no list of its own in the edition of {latest}"
         closeness = f", {row.closeness}" if row.closeness else ""
         return f"lists the other as neighbour {row.neighbour_rank}{closeness} ({latest})"
 
     is_neighbour = (treated, comparator) in listed
     return ContextRow(
-        label, said(treated, comparator), said(comparator, treated), "neighbour" if is_neighbour else "not one"
+        label,
+        said(treated, comparator),
+        said(comparator, treated),
+        "neighbour" if is_neighbour else "not one",
     )
 
 
@@ -122,19 +126,19 @@ def _inspection(data: ReviewData, reviewed: ReviewSet, comparator: str) -> Conte
 
 def _quality(data: ReviewData, code: str) -> str:
     if not data.quality:
-        return _absent(data.quality)
+        return NOT_LANDED
     row = next((row for row in data.quality.rows if row.la_code == code), None)
     if row is None:
         return "no returns in the programme's years"
     if row.worst_severity == "none" or not row.doubts:
         return f"no check in doubt ({financial_year(row.first_year)} to {financial_year(row.last_year)})"
-    severity = {"serious": "Serious doubt", "doubt": "Doubt"}.get(row.worst_severity, words(row.worst_severity))
+    severity = {"serious": "Serious doubt", "doubt": "Doubt"}.get(
+        row.worst_severity, words(row.worst_severity)
+    )
     return f"{severity}: {row.doubts}"
 
 
 def _programmes(data: ReviewData, reviewed: ReviewSet, code: str) -> str:
-    if not data.other_programmes:
-        return _absent(data.other_programmes)
     own = data.protocol.programme.programme_name
     rows = [
         row
@@ -154,7 +158,8 @@ def _own_shocks(data: ReviewData, code: str) -> str:
     rows = [row for row in data.protocol.shocks if row.la_code == code]
     return (
         "; ".join(
-            f"{row.shock_label}, {_span(row.starts_on, row.ends_on)}{_assumed(row.is_assumed)}" for row in rows
+            f"{row.shock_label}, {_span(row.starts_on, row.ends_on)}{_assumed(row.is_assumed)}"
+            for row in rows
         )
         or "none in the seed"
     )
@@ -166,7 +171,3 @@ def _span(start: dt.date, end: dt.date | None) -> str:
 
 def _assumed(is_assumed: bool) -> str:
     return " (dates assumed)" if is_assumed else ""
-
-
-def _absent(part: Part[OtherProgramme] | Part) -> str:  # type: ignore[type-arg]
-    return NOT_LANDED if part.absent_because else NONE_KNOWN

@@ -102,7 +102,14 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
     if row.status != COMPUTED:
         note = f": {row.note}" if row.note else ""
         return Finding(
-            row.evidence, label, row.status.capitalize(), sentence(f"{row.status}{note}"), None, None, "", False
+            row.evidence,
+            label,
+            row.status.capitalize(),
+            sentence(f"{row.status}{note}"),
+            None,
+            None,
+            "",
+            False,
         )
     note = f" {sentence(row.note)}" if row.note else ""
     if row.evidence == DISTANCE:
@@ -167,7 +174,10 @@ def _effect(row: Evidence, unit: EffectUnit) -> tuple[str, str]:
     low, high = confidence_limits(row.estimate, row.std_error, row.df)
     figures = f"{unit.effect(row.estimate)} {unit.name} (95% {unit.effect(low)} to {unit.effect(high)})"
     if low <= 0 <= high:
-        return figures, "The interval holds zero, as it should before the programme; a wide one settles little."
+        return (
+            figures,
+            "The interval holds zero, as it should before the programme; a wide one settles little.",
+        )
     return figures, "The interval does not hold zero although nothing had begun: the trends already differed."
 
 
@@ -276,6 +286,8 @@ def set_remarks(reviewed: ReviewSet) -> list[str]:
 def pandemic_words(candidate: Candidate) -> str:
     """How many pandemic quarters lie inside the matching window and outside it."""
     inside, outside = candidate.n_pandemic_quarters_in_window, candidate.n_pandemic_quarters_outside
+    if inside == outside == 0:
+        return "No pandemic quarter in these data."
     if inside == 0:
         return f"No pandemic quarter in the window; {outside} outside it: a trend found without the pandemic is carried into it."
     return f"{inside} pandemic {_plural(inside, 'quarter')} in the window, {outside} outside it."

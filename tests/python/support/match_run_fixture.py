@@ -139,9 +139,7 @@ def _fill(
         else:
             reasons[code] = None
     candidates = [code for code, reason in reasons.items() if reason is None]
-    usable = (
-        has_window and site.la_code in means.index and not means.loc[site.la_code, window].isna().any()
-    )
+    usable = has_window and site.la_code in means.index and not means.loc[site.la_code, window].isna().any()
     if not usable:
         candidates = []
     distances = pd.DataFrame()
@@ -330,7 +328,9 @@ def _statistics(
     treated: str,
     comparator: str,
 ) -> Row:
-    empty: Row = dict.fromkeys(("placebo_date", "estimate", "std_error", "statistic", "df", "p_value", "note"))
+    empty: Row = dict.fromkeys(
+        ("placebo_date", "estimate", "std_error", "statistic", "df", "p_value", "note")
+    )
     if evidence == "constant_gap":
         gap = (means.loc[treated, window] - means.loc[comparator, window]).to_numpy(float)
         variance = (errors.loc[treated, window] ** 2 + errors.loc[comparator, window] ** 2).to_numpy(float)
@@ -368,7 +368,9 @@ def _statistics(
         for quarters, side in ((after, 1), (before, -1)):
             weight = counts.loc[code, quarters].to_numpy(float)
             weight = weight / weight.sum()
-            estimate += arm * side * float((weight * means.loc[code, quarters].fillna(0).to_numpy(float)).sum())
+            estimate += (
+                arm * side * float((weight * means.loc[code, quarters].fillna(0).to_numpy(float)).sum())
+            )
             variance += float((weight**2 * errors.loc[code, quarters].fillna(0).to_numpy(float) ** 2).sum())
     error = float(np.sqrt(variance))
     return base | {

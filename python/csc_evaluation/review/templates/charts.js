@@ -102,8 +102,8 @@ function trendChart(set, code, outcome) {
   for (const [from, to] of set.pandemic_spans) {
     const begins = Math.max(time(from), first), ends = Math.min(to ? time(to) : Infinity, last);
     if (ends > begins) {
-      svg.append(s("rect", { x: place(x(begins)), y: top - 6, width: place(x(ends) - x(begins)), height: 6, fill: "#777" }));
-      svg.append(words((x(begins) + x(ends)) / 2, top - 9, "pandemic", { "text-anchor": "middle" }));
+      svg.append(s("rect", { x: place(x(begins)), y: top, width: place(x(ends) - x(begins)), height: 5, fill: "#777" }));
+      svg.append(words((x(begins) + x(ends)) / 2, top + 17, "pandemic", { "text-anchor": "middle" }));
     }
   }
   const years = [];
@@ -117,10 +117,8 @@ function trendChart(set, code, outcome) {
   const mark = bottom + 24;
   svg.append(s("path", { d: `M${place(x(windowStart))} ${mark - 4}v4H${place(x(windowEnd))}v-4`, fill: "none", stroke: "#0b3c5d", "stroke-width": 2 }));
   const quarters = set.series[set.treated]?.filter((row) => row[ROW.inWindow]).length ?? 0;
-  svg.append(words((x(windowStart) + x(windowEnd)) / 2, mark + 14, `matching window, ${quarters} quarters`, { "text-anchor": "middle", "font-weight": "bold" }));
-  const leftOut = (x(time(set.cut_off)) + x(time(set.starts_on))) / 2;
-  svg.append(words(leftOut, mark + 2, "left out: not shown", { "text-anchor": "middle" }));
-  svg.append(words(leftOut, mark + 14, "follow-up may reach the programme", { "text-anchor": "middle", "font-size": 10, fill: "#555" }));
+  svg.append(words(x(windowEnd) - 2, mark + 14, `matching window, ${quarters} quarters`, { "text-anchor": "end", "font-weight": "bold" }));
+  svg.append(words(x(time(set.cut_off)) + 4, mark + 14, "left out and not shown"));
   const body = s("g", { "clip-path": `url(#${id("clip")})` });
   svg.append(body);
   for (const arm of arms) {
@@ -204,7 +202,7 @@ function changesChart(set, code) {
 
 // Other authorities as if treated, one dot each, and where this pair stands among them.
 function dotPlot(values, own, axis, hasZero) {
-  const width = 360, height = 106, bottom = 78, left = 10, right = 350, radius = 2.7;
+  const width = 360, height = 112, bottom = 78, left = 10, right = 350, radius = 2.7;
   const svg = frame(width, height, `${values.length} other authorities as if treated on ${axis}, and this pair${own === null ? "" : ` at ${own}`}.`);
   const inside = own === null ? values : [...values, own];
   let low = Math.min(...inside, hasZero ? 0 : Infinity), high = Math.max(...inside, hasZero ? 0 : -Infinity);

@@ -3,8 +3,8 @@
 
 const byId = (id) => document.getElementById(id);
 const CHOICES = [["holds", true], ["does not hold", false], ["not yet", null]];
-const SIGNS = { accepted: "✓", rejected: "✗", left: "✗", open: "", empty: "–" };
-const WORDS = { accepted: "accepted", rejected: "rejected", left: "none accepted", open: "no decision yet", empty: "no candidate" };
+const SIGNS = { accepted: "✓", rejected: "✗", left: "✗", open: "", empty: "–", done: "•" };
+const WORDS = { accepted: "accepted", rejected: "rejected", left: "none accepted", open: "no decision yet", empty: "no candidate", done: "all decided" };
 let isRejecting = false;
 
 function h(tag, attributes = {}, ...children) {
@@ -98,7 +98,7 @@ function setVerdict(name, value) {
   if (!candidate) return;
   const record = { ...Work.of(set, candidate.code), [name]: value };
   const changes = { [name]: value };
-  let message = `${name}: ${CHOICES.find((choice) => choice[1] === value)[0]}`;
+  let message = `${name[0].toUpperCase()}${name.slice(1)}: ${CHOICES.find((choice) => choice[1] === value)[0]}`;
   const isLost = (record.decision === "accepted" && !Work.holdsAll(record)) || (record.decision === "rejected" && !Work.hasAll(record));
   if (isLost) {
     Object.assign(changes, { decision: null, reviewer: "", reviewed_on: "" });
@@ -212,12 +212,12 @@ function renderProgress() {
   const done = needed.length - Work.openSets().length;
   byId("progress").max = Math.max(needed.length, 1);
   byId("progress").value = done;
-  byId("progress-words").textContent = `${done} of ${needed.length} authorities by outcome decided`;
+  byId("progress-words").textContent = `${done} of ${needed.length} decided`;
 }
 
 function placeButton(focus, sign, state, text, count, isCurrent, go) {
   return h("li", {}, h("button", { type: "button", "data-focus": focus, "aria-current": isCurrent ? "true" : null, onclick: go },
-    h("span", { class: `sign ${state}`, "aria-hidden": "true" }, sign), h("span", {}, text, h("span", { class: "visually-hidden" }, `, ${WORDS[state] ?? state}`)),
+    h("span", { class: `sign ${state}`, "aria-hidden": "true" }, sign), h("span", { class: "text", title: text.length > 45 ? text : null }, text, h("span", { class: "visually-hidden" }, `, ${WORDS[state] ?? state}`)),
     h("span", { class: "count" }, count)));
 }
 
@@ -226,8 +226,8 @@ function renderPlaces() {
   const outcomes = DATA.outcomes.map((outcome) => {
     const needed = treatedOf(outcome.key).filter((one) => one.candidates.length);
     const done = needed.filter((one) => Work.stateOf(one) !== "open").length;
-    const isDone = done === needed.length;
-    return placeButton(`outcome ${outcome.key}`, isDone ? "•" : "", isDone ? "all decided" : "open", outcome.label, `${done}/${needed.length}`, outcome.key === set.outcome,
+    const state = !needed.length ? "empty" : done === needed.length ? "done" : "open";
+    return placeButton(`outcome ${outcome.key}`, SIGNS[state], state, outcome.label, needed.length ? `${done}/${needed.length}` : "none", outcome.key === set.outcome,
       () => goTo(DATA.sets.indexOf(treatedOf(outcome.key).find((one) => one.treated === set.treated) ?? treatedOf(outcome.key)[0])));
   });
   const authorities = treatedOf(set.outcome).map((one) => {
@@ -244,6 +244,10 @@ function renderPlaces() {
   byId("places").replaceChildren(
     h("h2", {}, "Outcome"), h("ol", {}, outcomes), h("h2", {}, "Treated authority"), h("ol", {}, authorities),
     h("h2", {}, "Candidates, distance"), candidates.length ? h("ol", {}, candidates) : h("p", { class: "small" }, "none"));
+  // On a low screen the list scrolls within its column: where the reviewer is stays in sight.
+  const current = [...byId("places").querySelectorAll('[aria-current="true"]')].at(-1);
+  const below = current.getBoundingClientRect().bottom - byId("places").getBoundingClientRect().bottom;
+  if (below > 0) byId("places").scrollTop += below + 8;
 }
 
 function renderPair() {
@@ -266,7 +270,8 @@ function renderPair() {
   for (const remark of set.remarks) parts.push(h("p", { class: "remark" }, remark));
   parts.push(h("figure", {}, trendChart(set, candidate.code, outcome),
     h("figcaption", {}, "Bands: 95% from each quarter's standard error, cut where they would flatten the lines. Filled marks: quarters of the matching window. Circles and the solid line: ",
-      `${nameOf(set.treated)}; diamonds and the dashed line: ${nameOf(candidate.code)}. Nothing after the window is drawn.`)));
+      `${nameOf(set.treated)}; diamonds and the dashed line: ${nameOf(candidate.code)}. Left out: quarters whose follow-up may reach the programme; nothing after the window is drawn.`,
+      hasEmptyError(set, candidate) ? " Where no child or every child had the outcome, the band closes: that is a gap in the formula, not certainty." : "")));
   parts.push(h("div", { class: "beside" },
     h("div", {}, h("h3", {}, "Changes that enter the distance"), h("figure", {}, changesChart(set, candidate.code),
       h("figcaption", {}, "z: standard deviations from the mean of all candidates in that quarter. The distance is the root mean square of the grey gaps."))),
@@ -283,6 +288,8 @@ function renderPair() {
   byId("pair").replaceChildren(...parts);
 }
 
+const hasEmptyError = (set, candidate) => [set.treated, candidate.code].some((code) => (set.series[code] ?? []).some((row) => row[ROW.mean] !== null && row[ROW.error] === 0));
+
 const fold = (title, ...content) => h("details", {}, h("summary", {}, title), ...content);
 
 function ranks(candidate) {
@@ -293,11 +300,14 @@ function ranks(candidate) {
 
 function evidence(set, candidate) {
   if (!candidate.evidence.length) return h("p", { class: "absent" }, DATA.has_evidence ? "None for this pair." : "Not computed in this run.");
-  return h("div", { class: "cards" }, candidate.evidence.map((finding) => {
-    const values = finding.dots ? set.dots[finding.dots] : null;
+  const told = candidate.evidence.filter((finding) => finding.dots), other = candidate.evidence.filter((finding) => !finding.dots);
+  const cards = told.map((finding) => {
+    const values = set.dots[finding.dots];
     return h("div", { class: finding.is_extreme ? "card extreme" : "card" }, h("h4", {}, finding.label), h("p", { class: "figures" }, finding.figures),
       values?.length ? h("figure", {}, dotPlot(values, finding.value, finding.axis, finding.key.startsWith("placebo_"))) : null, h("p", {}, finding.words));
-  }));
+  });
+  return h("div", {}, h("div", { class: "cards" }, cards),
+    other.length ? h("ul", { class: "plain" }, other.map((finding) => h("li", {}, h("strong", {}, finding.label), `: ${finding.words}`))) : null);
 }
 
 function context(set, candidate) {
@@ -394,7 +404,7 @@ function openExport() {
   const skipped = DATA.sets.filter((set) => Work.skippedRanks(set).length);
   const undecided = open.map((set) => h("li", {}, h("button", { type: "button", onclick: () => { byId("export-dialog").close(); goTo(DATA.sets.indexOf(set)); } }, setName(set))));
   byId("export-summary").replaceChildren(...[
-    h("p", {}, rows.length ? `${rows.length} pairs with a decision go into the file.` : "No pair has a decision yet, so there is nothing to export."),
+    h("p", {}, rows.length ? `${rows.length} ${rows.length === 1 ? "pair with a decision goes" : "pairs with a decision go"} into the file.` : "No pair has a decision yet, so there is nothing to export."),
     open.length ? h("p", { class: "alert" }, `${open.length} without a decision. Each stays unreviewed, with its nearest candidate:`) : h("p", {}, "Every authority and outcome is decided."),
     open.length ? h("ul", { class: "open-list" }, undecided) : null,
     skipped.length ? h("p", { class: "alert" }, "Accepted past a nearer candidate without a decision: " + skipped.map((set) => `${setName(set)} (rank ${listed(Work.skippedRanks(set).map(String))})`).join("; ") + ".") : null,
