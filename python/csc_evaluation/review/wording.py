@@ -296,10 +296,10 @@ def pandemic_words(candidate: Candidate) -> str:
 def window_words(reviewed: ReviewSet) -> str:
     """The quarters of the window and the stretch left out, in words."""
     first = reviewed.kept[0]
-    assert first.first_quarter is not None and first.last_quarter is not None  # noqa: S101 - kept rows have a window
     begins = "embedding began" if reviewed.site.embedding_start else "go-live"
+    span = " to ".join(quarter(day) for day in (first.first_quarter, first.last_quarter) if day is not None)
     return (
-        f"Matched on {first.n_quarters} quarters, {quarter(first.first_quarter)} to {quarter(first.last_quarter)}; "
+        f"Matched on {first.n_quarters} quarters, {span}; "
         f"cut-off {english_date(reviewed.cut_off)}, {reviewed.outcome.follow_up_months} months before {begins} "
         f"({english_date(reviewed.starts_on)})."
     )
