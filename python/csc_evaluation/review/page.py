@@ -34,6 +34,7 @@ from csc_evaluation.review.data import (
     load_review_data,
 )
 from csc_evaluation.review.wording import (
+    LEADS,
     check_cells,
     distance_words,
     dots_of,
@@ -47,6 +48,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("work.js", "charts.js", "review.js")
 FORMAT = 1
 PANDEMIC_KIND = "pandemic"
+PARALLEL_TRENDS = "parallel_trends"
 
 
 def write_review(programme: str, *, warehouse: Path, output: Path, run_id: str | None = None) -> Path:
@@ -155,8 +157,9 @@ def _outcome(data: ReviewData, name: str) -> dict[str, Any]:
     unit = EffectUnit.of(outcome.kind)
     measures = [row.measure for row in data.protocol.shock_outcomes]
     checks = [row for row in data.checks.rows if row.outcome == name]
-    order = {"placebo": 0, "leads": 1, "shocks": 2}
-    checks.sort(key=lambda row: (order.get(row.assumption, 3), row.assumption, row.check_name, row.term))
+    checks.sort(
+        key=lambda row: (row.assumption != PARALLEL_TRENDS, row.check_name == LEADS, row.check_name, row.term)
+    )
     return {
         "key": name,
         "label": outcome.outcome_label or name,

@@ -388,7 +388,7 @@ def _checks(outcome: Outcome) -> list[Row]:
     return [
         base
         | {
-            "assumption": "placebo",
+            "assumption": "parallel_trends",
             "check_name": "placebo_4",
             "term": "treated_after_placebo",
             "status": "computed",
@@ -403,7 +403,7 @@ def _checks(outcome: Outcome) -> list[Row]:
         },
         base
         | {
-            "assumption": "placebo",
+            "assumption": "parallel_trends",
             "check_name": "placebo_8",
             "term": "treated_after_placebo",
             "status": "not computable",
@@ -411,7 +411,7 @@ def _checks(outcome: Outcome) -> list[Row]:
         },
         base
         | {
-            "assumption": "leads",
+            "assumption": "parallel_trends",
             "check_name": "leads",
             "term": "joint",
             "status": "computed",
@@ -424,9 +424,9 @@ def _checks(outcome: Outcome) -> list[Row]:
         },
         base
         | {
-            "assumption": "shocks",
+            "assumption": "common_shocks",
             "check_name": "pandemic_restrictions",
-            "term": "shock x treated",
+            "term": "shock_x_treated",
             "status": "computed",
             "estimate": -1.1 * scale,
             "std_error": 1.2 * scale,

@@ -320,10 +320,12 @@ function context(set, candidate) {
 
 function checks(outcome) {
   if (!outcome.checks.length) return h("p", { class: "absent" }, "Not computed in this run.");
-  const heads = ["", "Test", "Term", `Estimate, ${outcome.unit} (95%)`, "Statistic", "p", "Note"];
-  return h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, outcome.checks.map((row) => h("tr", {}, h("th", { scope: "row" }, row.assumption), h("td", {}, row.check), h("td", {}, row.term), h("td", {}, row.estimate),
-      h("td", {}, row.test), h("td", {}, row.p), h("td", {}, row.note)))));
+  const heads = ["Test", "Term", `Estimate, ${outcome.unit} (95%)`, "Statistic", "p"];
+  const rows = outcome.checks.flatMap((row) => [
+    h("tr", { class: row.note ? "noted" : null }, h("th", { scope: "row" }, h("small", {}, row.assumption), h("br"), row.check), [row.term, row.estimate, row.test, row.p].map((text) => h("td", {}, text))),
+    row.note ? h("tr", { class: "note" }, h("td", { colspan: heads.length }, row.note)) : null,
+  ]);
+  return h("table", { class: "checks" }, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows.filter(Boolean)));
 }
 
 function numbers(set, candidate) {
@@ -408,7 +410,7 @@ function openExport() {
     open.length ? h("p", { class: "alert" }, `${open.length} without a decision. Each stays unreviewed, with its nearest candidate:`) : h("p", {}, "Every authority and outcome is decided."),
     open.length ? h("ul", { class: "open-list" }, undecided) : null,
     skipped.length ? h("p", { class: "alert" }, "Accepted past a nearer candidate without a decision: " + skipped.map((set) => `${setName(set)} (rank ${listed(Work.skippedRanks(set).map(String))})`).join("; ") + ".") : null,
-    h("p", { class: "small" }, "Then: ", h("code", {}, `csceval review --import match_reviews_${DATA.programme}.csv`)),
+    h("p", { class: "small" }, "Then: ", h("code", {}, `csceval review --import ${DATA.programme}_reviews.csv`)),
   ].filter(Boolean));
   byId("download").setAttribute("aria-disabled", String(!rows.length));
   byId("copy").setAttribute("aria-disabled", String(!rows.length));
@@ -421,12 +423,12 @@ function openExport() {
 function download() {
   if (!Work.rows().length) return;
   const address = URL.createObjectURL(new Blob([Work.csv()], { type: "text/csv;charset=utf-8" }));
-  const link = h("a", { href: address, download: `match_reviews_${DATA.programme}.csv` });
+  const link = h("a", { href: address, download: `${DATA.programme}_reviews.csv` });
   document.body.append(link);
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
-  byId("export-message").textContent = `Written as match_reviews_${DATA.programme}.csv to the downloads folder. If your browser blocked it, copy the text below into a file.`;
+  byId("export-message").textContent = `Written as ${DATA.programme}_reviews.csv to the downloads folder. If your browser blocked it, copy the text below into a file.`;
 }
 
 async function copy() {
