@@ -387,15 +387,14 @@ function renderVerdict() {
 function askReviewer(then = null) {
   const dialog = byId("reviewer-dialog");
   byId("reviewer").value = Work.reviewer;
-  dialog.onclose = () => {
+  // At once, not when the window has closed: the next key may already be a decision.
+  dialog.querySelector("form").onsubmit = () => {
     const name = byId("reviewer").value.trim();
-    if (dialog.returnValue === "ok" && name) {
-      Work.reviewer = name;
-      Work.keep();
-      render();
-      if (then) then();
-    }
-    dialog.returnValue = "";
+    if (!name) return;
+    Work.reviewer = name;
+    Work.keep();
+    render();
+    if (then) then();
   };
   dialog.showModal();
   byId("reviewer").focus();

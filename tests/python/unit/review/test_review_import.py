@@ -177,7 +177,7 @@ def test_two_rejections_with_other_verdicts_differ(
     review_warehouse: Path, seed_file: Path, tmp_path: Path
 ) -> None:
     rows = [decision(review_warehouse), decision(review_warehouse, shocks="false")]
-    with pytest.raises(ConflictingDecisionsError, match="shocks true.*shocks false"):
+    with pytest.raises(ConflictingDecisionsError, match=r"shocks true.*shocks false"):
         import_reviews(write_file(tmp_path / "reviews.csv", rows), warehouse=review_warehouse)
 
 
