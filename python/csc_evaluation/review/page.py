@@ -35,6 +35,7 @@ from csc_evaluation.review.data import (
 )
 from csc_evaluation.review.wording import (
     LEADS,
+    RARE,
     check_cells,
     distance_words,
     dots_of,
@@ -170,6 +171,7 @@ def _outcome(data: ReviewData, name: str) -> dict[str, Any]:
         "checks": [
             {
                 "assumption": row.assumption.replace("_", " "),
+                "is_below_5_percent": row.p_value is not None and row.p_value < RARE,
                 **check_cells(row, unit, measures),
             }
             for row in checks

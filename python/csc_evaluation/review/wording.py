@@ -28,6 +28,7 @@ CONSTANT_GAP = "constant_gap"
 DISTANCE = "distance"
 NEAREST_DISTANCE = "nearest_distance"
 LEADS = "leads"
+REACTS = "reacts_"
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,8 @@ def evidence_label(evidence: str) -> str:
         return "Distance among other authorities"
     if evidence == LEADS:
         return "Test of leads"
+    if evidence.startswith(REACTS):
+        return f"Should react: {evidence.removeprefix(REACTS).replace('_', ' ')}"
     if _quarters_of(evidence):
         return f"Placebo, {_quarters_of(evidence)} quarters before the cut-off"
     return evidence.replace("_", " ").capitalize()

@@ -320,9 +320,17 @@ function context(set, candidate) {
 
 function checks(outcome) {
   if (!outcome.checks.length) return h("p", { class: "absent" }, "Not computed in this run.");
-  const heads = ["Test", "Term", `Estimate, ${outcome.unit} (95%)`, "Statistic", "p"];
-  const rows = outcome.checks.flatMap((row) => [
-    h("tr", { class: row.note ? "noted" : null }, h("th", { scope: "row" }, h("small", {}, row.assumption), h("br"), row.check), [row.term, row.estimate, row.test, row.p].map((text) => h("td", {}, text))),
+  const trends = outcome.checks.filter((row) => row.assumption !== "common shocks"), shocks = outcome.checks.filter((row) => row.assumption === "common shocks");
+  const found = shocks.filter((row) => row.is_below_5_percent).length;
+  return h("div", {}, h("p", { class: "small" }, `Estimates in ${outcome.unit}; those of what should react to a shock in the unit of that measure. Few authorities stand behind each: finding nothing is not finding none.`),
+    trends.length ? checkTable(trends) : null,
+    shocks.length ? fold(`Common shocks: ${shocks.length} rows, ${found} with p below 0.05`, checkTable(shocks)) : null);
+}
+
+function checkTable(checks) {
+  const heads = ["Test", "Term", "Estimate (95%)", "Statistic", "p"];
+  const rows = checks.flatMap((row) => [
+    h("tr", { class: row.note ? "noted" : null }, h("th", { scope: "row" }, row.check), [row.term, row.estimate, row.test, row.p].map((text) => h("td", {}, text))),
     row.note ? h("tr", { class: "note" }, h("td", { colspan: heads.length }, row.note)) : null,
   ]);
   return h("table", { class: "checks" }, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows.filter(Boolean)));
