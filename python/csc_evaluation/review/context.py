@@ -80,20 +80,17 @@ def _neighbour(data: ReviewData, treated: str, comparator: str) -> ContextRow:
     label = "Statistical neighbour"
     if not data.neighbours:
         return ContextRow(label, NOT_LANDED, NOT_LANDED, "")
-    latest = max(row.edition for row in data.neighbours.rows)
-    listed = {
-        (row.la_code, row.neighbour_la_code): row for row in data.neighbours.rows if row.edition == latest
-    }
+    latest = data.latest_edition
 
     def said(of: str, to: str) -> str:
-        row = listed.get((of, to))
+        row = data.neighbours_by_pair.get((of, to))
         if row is None:
-            has_list = any(code == of for code, _ in listed)
+            has_list = of in data.authorities_with_neighbours
             return "does not list the other" if has_list else f"no list of its own in the edition of {latest}"
         closeness = f", {row.closeness}" if row.closeness else ""
         return f"lists the other as neighbour {row.neighbour_rank}{closeness} ({latest})"
 
-    is_neighbour = (treated, comparator) in listed
+    is_neighbour = (treated, comparator) in data.neighbours_by_pair
     return ContextRow(
         label,
         said(treated, comparator),
@@ -127,7 +124,7 @@ def _inspection(data: ReviewData, reviewed: ReviewSet, comparator: str) -> Conte
 def _quality(data: ReviewData, code: str) -> str:
     if not data.quality:
         return NOT_LANDED
-    row = next((row for row in data.quality.rows if row.la_code == code), None)
+    row = data.quality_by_authority.get(code)
     if row is None:
         return "no returns in the programme's years"
     if row.worst_severity == "none" or not row.doubts:

@@ -10,6 +10,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import ibis
@@ -276,6 +277,30 @@ class ReviewData:
     regions: Mapping[str, str]
     authority_names: Mapping[str, str]
     small_count: int
+
+    @cached_property
+    def latest_edition(self) -> str:
+        """Latest edition of statistical neighbours; empty where none is landed."""
+        return max((row.edition for row in self.neighbours.rows), default="")
+
+    @cached_property
+    def neighbours_by_pair(self) -> Mapping[tuple[str, str], Neighbour]:
+        """Statistical neighbours of the latest edition, by whose list they are on and who they are."""
+        return {
+            (row.la_code, row.neighbour_la_code): row
+            for row in self.neighbours.rows
+            if row.edition == self.latest_edition
+        }
+
+    @cached_property
+    def authorities_with_neighbours(self) -> frozenset[str]:
+        """Authorities that have a list in the latest edition."""
+        return frozenset(code for code, _ in self.neighbours_by_pair)
+
+    @cached_property
+    def quality_by_authority(self) -> Mapping[str, Quality]:
+        """Data quality of each authority in the programme's years."""
+        return {row.la_code: row for row in self.quality.rows}
 
     def authority(self, la_code: str) -> str:
         """Name of an authority, or its code where the reference table does not hold it."""
