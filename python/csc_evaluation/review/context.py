@@ -108,13 +108,16 @@ def _inspection(data: ReviewData, reviewed: ReviewSet, comparator: str) -> Conte
         known = [
             (row.known_on, row)
             for row in data.inspections.rows
-            if row.la_code == code and row.known_on is not None and row.known_on < reviewed.starts_on
+            if row.la_code == code
+            # A visit without an overall judgement leaves the last one standing.
+            and row.overall_judgement
+            and row.known_on is not None
+            and row.known_on < reviewed.starts_on
         ]
         if not known:
             return "", "none known before the start"
         when, row = max(known, key=lambda pair: (pair[0], pair[1].inspected_on or dt.date.min))
-        judgement = row.overall_judgement or "no overall judgement"
-        return judgement, f"{judgement} (known from {english_date(when)})"
+        return str(row.overall_judgement), f"{row.overall_judgement} (known from {english_date(when)})"
 
     one, other = latest(reviewed.site.la_code), latest(comparator)
     comparison = "" if not one[0] or not other[0] else ("same" if one[0] == other[0] else "differs")

@@ -220,6 +220,7 @@ def test_the_judgement_is_the_last_one_public_before_the_start(review_data: Revi
     inspections = (
         Inspection("335", dt.date(2017, 1, 1), dt.date(2017, 3, 1), "Inadequate"),
         Inspection("335", dt.date(2019, 1, 1), dt.date(2019, 3, 1), "Good"),
+        Inspection("335", dt.date(2019, 9, 1), dt.date(2019, 10, 1), None),
         # Inspected before go-live on 1 September 2020, published after it: not yet known.
         Inspection("335", dt.date(2020, 7, 1), dt.date(2020, 9, 1), "Outstanding"),
         Inspection(other, dt.date(2018, 1, 1), None, "Good"),
