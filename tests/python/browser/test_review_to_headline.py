@@ -1,11 +1,12 @@
-"""From candidates to a headline that has lost its ``unreviewed``: match, review in a browser, import, estimate, report."""
+"""From candidates to a headline that has lost its ``unreviewed``: estimate, review in a browser, import, estimate again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
+
 from csc_evaluation.estimation.run import run_programme
-from csc_evaluation.matching.run import match_programme
 from csc_evaluation.report import write_report
 from csc_evaluation.review import import_reviews, write_review
 from support import marts_fixture
@@ -24,10 +25,12 @@ def test_a_reviewed_programme_loses_unreviewed_from_its_headline(
     browser: object, own_project: Path, tmp_path: Path
 ) -> None:
     warehouse = marts_fixture.write_warehouse(tmp_path / "small.duckdb")
-    run_programme(PROGRAMME, warehouse=warehouse)
+    with duckdb.connect(str(warehouse)) as connection:
+        # The headline alone: what other comparators give is not the question here, and takes minutes.
+        connection.execute("delete from protocol.specifications where not cast(is_headline as boolean)")
+    assert run_programme(PROGRAMME, warehouse=warehouse).is_unreviewed
     assert "unreviewed" in headline_of(warehouse, tmp_path / "before.html").lower()
 
-    match_programme(PROGRAMME, warehouse=warehouse)
     page = write_review(PROGRAMME, warehouse=warehouse, output=tmp_path / "review.html")
     with ReviewPage.opened(browser, page) as opened:
         opened.give_name()
