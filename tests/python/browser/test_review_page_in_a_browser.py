@@ -304,6 +304,6 @@ def test_the_text_of_the_file_can_be_copied_instead(review: ReviewPage) -> None:
     assert shown == review.page.evaluate("Work.csv()")
     review.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     review.page.click("#copy")
-    review.page.wait_for_function("document.getElementById('export-message').textContent !== ''")
+    review.page.wait_for_selector("#export-message:not(:empty)")
     assert review.text("#export-message").startswith("Copied.")
     assert review.page.evaluate("navigator.clipboard.readText()") == shown

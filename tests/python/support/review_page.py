@@ -47,7 +47,7 @@ class ReviewPage:
 
     def _wait_until_windows_are_closed(self) -> None:
         """The browser closes a window a moment after its key; keys in between would be lost, as a person's never are."""
-        self.page.wait_for_function("!document.querySelector('dialog[open]')")
+        self.page.wait_for_selector("dialog[open]", state="detached")
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))
