@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -329,6 +330,98 @@ def report(
         else:
             written = write_report(subject, warehouse=path, output=target, run_id=run_id)
     out.print(f"Report: {written}")
+
+
+@app.command()
+def review(
+    programme: Annotated[
+        str | None,
+        typer.Argument(
+            help="A programme of seeds/protocol/programmes.csv; with --import only its rows are taken.",
+            show_default=False,
+        ),
+    ] = None,
+    import_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", help="A file that the page exported: check it and install it.", show_default=False
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --import: overrule what another reviewer decided.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME_review.html here, opened.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="A run id; default the latest run with candidates.")
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Write the page without opening it.")] = False,
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Review the matched authorities by eye: write the page, or install what was decided on it.
+
+    The page works offline and keeps the work in the browser. Export it there, then csceval review --import FILE. It
+    exits with 20 if the file cannot be read, 21 if it is of other candidates, 22 if it names an unknown authority, and
+    23 if decisions conflict; the reviews installed before then stand as they were.
+    """
+    path = warehouse_module.warehouse_path(warehouse)
+    if import_file is not None:
+        if output is not None or run_id is not None or no_open:
+            raise CscError(
+                "--import installs a file; --output, --run and --no-open belong to writing the page."
+            )
+        _import_reviews(path, import_file, programme, replace)
+        return
+    if programme is None:
+        raise CscError("name the programme to review, or a file to install: csceval review --import FILE")
+    if replace:
+        raise CscError("--replace belongs to --import.")
+    from csc_evaluation.review import write_review
+
+    with err.status("Writing the page"):
+        written = write_review(
+            programme, warehouse=path, output=output or Path(f"{programme}_review.html"), run_id=run_id
+        )
+    out.print(f"Review page: {written}")
+    if output is None and not no_open and not webbrowser.open(written.as_uri()):
+        out.print("No browser could be opened from here; open the file in one.")
+    out.print("When you have exported it there: csceval review --import FILE")
+
+
+def _import_reviews(path: Path, file: Path, programme: str | None, replace: bool) -> None:
+    from csc_evaluation.review import import_reviews
+
+    with _progress() as progress:
+        done = import_reviews(
+            file,
+            warehouse=path,
+            programme=programme,
+            replace_others=replace,
+            on_progress=lambda finished, total, name: progress("load", finished / max(total, 1)),
+        )
+    out.print(
+        f"Installed {done.n_accepted} accepted and {done.n_rejected} rejected pairs "
+        f"({done.n_new} new, {done.n_replaced} changed) in {done.seed_file}"
+    )
+    if done.n_agreeing:
+        out.print(
+            f"{done.n_agreeing} were decided alike by another reviewer before; that reviewer's rows stay."
+        )
+    if done.n_outdated:
+        out.print(f"{done.n_outdated} rows on comparators that are no longer on these lists were taken out.")
+    for line in done.leaving:
+        out.print(line)
+    if done.still_open:
+        table = _table("Still without a decision", "programme", "outcome", "authority", "decided", right=(3,))
+        for row in done.still_open:
+            table.add_row(row.programme, row.outcome, row.authority, f"{row.n_decided} of {row.n_candidates}")
+        out.print(table)
+        out.print("Until then their nearest candidates are taken and what rests on them says unreviewed.")
+    else:
+        out.print("Every treated authority and outcome with candidates has a decision.")
+    for name in done.programmes:
+        out.print(f"Next: csceval estimate {name}, then csceval report {name}")
 
 
 @app.command()
