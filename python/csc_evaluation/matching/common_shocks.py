@@ -182,6 +182,7 @@ def shock_check(outcome: str, shock: Shock, cells: pd.DataFrame, parameters: Par
     ]
 
 
+PER_CHILDREN = "per 10,000 children"
 WHEN_SHOCK_FOUND = (
     "The outcome of {who} was another under the shock; season and trend are part of this number."
 )
@@ -348,7 +349,9 @@ def reaction_check(
         return _both_rows(empty, f"{reason} {who}")
     is_as_expected = (fit.coefficient(expected.shock) > 0) == (expected.expected == "rises")
     moved = "as expected" if is_as_expected else "against what was expected"
-    what = f"{expected.measure}, which was expected to {expected.expected.removesuffix('s')}"
+    what = (
+        f"{expected.measure.replace('_', ' ')}, which was expected to {expected.expected.removesuffix('s')}"
+    )
     scale = outcome_scale(cells)
     return [
         coefficient_row(
@@ -358,6 +361,7 @@ def reaction_check(
             parameters,
             outcome_scale=scale,
             n_treated_clusters=n_treated,
+            unit=PER_CHILDREN,
             when_found=f"In the comparators {what}, moved {moved}.",
             when_not_found=(
                 f"In the comparators {what}, did not clearly move, so this shock says little here; a move smaller than "
@@ -371,6 +375,7 @@ def reaction_check(
             parameters,
             outcome_scale=scale,
             n_treated_clusters=n_treated,
+            unit=PER_CHILDREN,
             when_found=(
                 f"The arms differ in how {what}, moved, although the programme should not touch it: the shock is not common to "
                 "them."

@@ -174,6 +174,7 @@ def coefficient_row(
     when_found: str,
     when_not_found: str,
     n_comparators: int | None = None,
+    unit: str = "in the outcome's own unit",
 ) -> CheckRow:
     """Fill a row with the CR2 test of one column, and say in its note what the number means for the conclusion.
 
@@ -189,6 +190,7 @@ def coefficient_row(
             of the protocol.
         n_comparators: authorities the treated are compared with, where that decides whether there is an error: what one
             alone does for its own reasons is in every group's difference, and in no residual.
+        unit: of the number said in ``{smallest}``; the outcome's own is a share where the outcome is yes or no.
     """
     found: Inference = cr2(fit, column, confidence_level=parameters.confidence_level)
     counts: dict[str, Any] = {
@@ -223,7 +225,7 @@ def coefficient_row(
         found.std_error, found.df, significance_level=parameters.significance_level, power=parameters.power
     )
     is_found = found.p_value < parameters.significance_level
-    meaning = when_found if is_found else when_not_found.format(smallest=f"{smallest:.3g}")
+    meaning = when_found if is_found else when_not_found.format(smallest=f"{smallest:.2g} {unit}")
     return replace(
         row,
         p_value=found.p_value,

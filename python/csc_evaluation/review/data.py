@@ -20,7 +20,8 @@ from csc_evaluation.errors import CscError, WarehouseError
 from csc_evaluation.estimation.protocol import Outcome, Protocol, Site, read_protocol
 from csc_evaluation.report.data import Part, R, Source, fetch, read_authority_names
 
-STAGES = ("match", "estimate")
+MATCH_STAGE = "match"
+STAGES = (MATCH_STAGE, "estimate")
 ANY_PROGRAMME = "*"
 SMALL_COUNT = "report_small_count"
 
@@ -355,7 +356,7 @@ def load_review_data(programme: str, *, warehouse: Path, run_id: str | None = No
 
 
 def find_run(source: Source, programme: str, run_id: str | None = None) -> Run:
-    """The run whose candidates stand: the one named, else the latest complete one of the programme with candidates.
+    """The run whose candidates stand: the one named, else the latest complete match of the programme.
 
     Raises:
         CscError: there is none.
@@ -385,7 +386,8 @@ def find_run(source: Source, programme: str, run_id: str | None = None) -> Run:
         return found
     if not usable:
         raise CscError(f"{programme}: no matches to review yet; run csceval match {programme} first.")
-    return max(usable, key=lambda row: (row.started_at, row.run_id))
+    # A run of stage estimate holds only the outcomes that are estimated; it will do where there is no other.
+    return max(usable, key=lambda row: (row.stage == MATCH_STAGE, row.started_at, row.run_id))
 
 
 def _sets(
