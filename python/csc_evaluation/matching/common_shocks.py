@@ -182,7 +182,6 @@ def shock_check(outcome: str, shock: Shock, cells: pd.DataFrame, parameters: Par
     ]
 
 
-PER_CHILDREN = "per 10,000 children"
 WHEN_SHOCK_FOUND = (
     "The outcome of {who} was another under the shock; season and trend are part of this number."
 )
@@ -353,6 +352,7 @@ def reaction_check(
         f"{expected.measure.replace('_', ' ')}, which was expected to {expected.expected.removesuffix('s')}"
     )
     scale = outcome_scale(cells)
+    unit = f"per {expected.measure.rpartition('_per_')[2]} children"
     return [
         coefficient_row(
             replace(empty, note=who),
@@ -361,7 +361,7 @@ def reaction_check(
             parameters,
             outcome_scale=scale,
             n_treated_clusters=n_treated,
-            unit=PER_CHILDREN,
+            unit=unit,
             when_found=f"In the comparators {what}, moved {moved}.",
             when_not_found=(
                 f"In the comparators {what}, did not clearly move, so this shock says little here; a move smaller than "
@@ -375,7 +375,7 @@ def reaction_check(
             parameters,
             outcome_scale=scale,
             n_treated_clusters=n_treated,
-            unit=PER_CHILDREN,
+            unit=unit,
             when_found=(
                 f"The arms differ in how {what}, moved, although the programme should not touch it: the shock is not common to "
                 "them."

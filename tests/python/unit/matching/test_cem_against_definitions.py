@@ -277,7 +277,7 @@ def test_an_outcome_by_term_has_one_row_per_event_and_a_value_per_observed_term(
     )
     assert values.outcome_value.sum() == observed.value.sum()
 
-    regression = regression_sample(protocol, outcome, matching)
+    regression = regression_sample(protocol, outcome, matching, protocol.specification)
     weights = matching.weights.to_pandas()
     assert regression.n_children == len(weights)
     assert regression.cells.n_rows.sum() == observed.child_id.isin(weights.child_id).sum()
