@@ -353,10 +353,15 @@ def review(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: PROGRAMME_review.html here, opened.")
     ] = None,
-    run_id: Annotated[
-        str | None, typer.Option("--run", help="A run id; default the latest run with candidates.")
-    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="A run id; default the latest match.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Write the page without opening it.")] = False,
+    comparators: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the list of comparators in force to this CSV file, by name, instead of the page.",
+            show_default=False,
+        ),
+    ] = None,
     warehouse: WarehouseOption = None,
 ) -> None:
     """Review the matched authorities by eye: write the page, or install what was decided on it.
@@ -367,9 +372,9 @@ def review(
     """
     path = warehouse_module.warehouse_path(warehouse)
     if import_file is not None:
-        if output is not None or run_id is not None or no_open:
+        if output is not None or run_id is not None or no_open or comparators is not None:
             raise CscError(
-                "--import installs a file; --output, --run and --no-open belong to writing the page."
+                "--import installs a file; --output, --run, --no-open and --comparators do not go with it."
             )
         _import_reviews(path, import_file, programme, replace)
         return
@@ -377,8 +382,12 @@ def review(
         raise CscError("name the programme to review, or a file to install: csceval review --import FILE")
     if replace:
         raise CscError("--replace belongs to --import.")
-    from csc_evaluation.review import write_review
+    from csc_evaluation.review import write_comparators, write_review
 
+    if comparators is not None:
+        written = write_comparators(programme, warehouse=path, output=comparators)
+        out.print(f"Comparators: {written}")
+        return
     with err.status("Writing the page"):
         written = write_review(
             programme, warehouse=path, output=output or Path(f"{programme}_review.html"), run_id=run_id
