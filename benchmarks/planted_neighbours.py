@@ -661,7 +661,7 @@ def compare_warehouse(path: Path, truth: Path) -> list[RealPair]:
     codes = existing_codes()
     means = quarters.pivot(index="la_code", columns="quarter_start", values="mean_value").loc[codes]
     n_children = quarters.pivot(index="la_code", columns="quarter_start", values="n_children").loc[codes]
-    true = quarters_without_noise.pivot(index="la_code", columns="quarter_start", values="mean_risk")
+    true = quarters_without_noise.pivot(index="la_code", columns="quarter_start", values="risk_ratio")
     true.columns = pd.to_datetime(true.columns)
     true = true.reindex(index=codes, columns=means.columns)
     england = England(
