@@ -166,6 +166,14 @@ def synthesise(
     messiness: Annotated[
         float, typer.Option(min=0, max=1, help="Share of records with a flaw; 0 is clean.")
     ] = 0.02,
+    planted_neighbours: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Plant a comparator beside each site: how much risk follows common trends; 0 is off.",
+        ),
+    ] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
     warehouse: WarehouseOption = None,
 ) -> None:
@@ -190,6 +198,7 @@ def synthesise(
         effect=effect,
         partial_exposure=partial_exposure,
         messiness=messiness,
+        planted_neighbours=planted_neighbours,
     )
     target = out_folder or warehouse_file.with_name(warehouse_file.stem + "_synthetic")
     with _progress() as progress:

@@ -127,6 +127,16 @@ RAW_TABLES: dict[str, str] = {
         "record_no integer not null, pupil_id varchar not null, nc_year varchar, is_fsm_eligible boolean, "
         "is_ever_fsm_6 boolean, is_pupil_premium boolean"
     ),
+    # -- published about authorities -----------------------------------------------------------------------
+    "statistical_neighbours": (
+        "return_id varchar not null, edition integer not null, record_no integer not null, la_code varchar not null, "
+        "neighbour_rank integer not null, neighbour_la_code varchar not null, closeness varchar not null"
+    ),
+    "inspection_outcomes": (
+        "return_id varchar not null, edition integer not null, record_no integer not null, sheet_name varchar not null, "
+        "la_code varchar not null, inspected_on date not null, published_on date, inspection_type varchar, "
+        "overall_judgement varchar not null"
+    ),
 }
 
 _RUN = "run_id varchar not null, programme varchar not null, "

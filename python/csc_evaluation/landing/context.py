@@ -126,6 +126,7 @@ class Landing:
         folder: where batches of rows are put aside.
         on_batch: called after each batch.
         notes: what a reader should know of the file, gathered on the way.
+        year_column: what a national table calls the year.
     """
 
     identity: ReturnIdentity
@@ -135,6 +136,7 @@ class Landing:
     folder: Path
     on_batch: Callable[[], None]
     notes: list[str] = field(default_factory=list)
+    year_column: str = "academic_year"
     dates: DateReader = field(default_factory=DateReader)
     months: MonthReader = field(default_factory=MonthReader)
     batches: dict[str, TableBatch] = field(default_factory=dict)
@@ -150,7 +152,7 @@ class Landing:
         if table not in self.batches:
             always: dict[str, object] = {"return_id": self.identity.return_id}
             if self.identity.la_code is None:
-                always["academic_year"] = self.identity.return_year
+                always[self.year_column] = self.identity.return_year
             else:
                 always["la_code"] = self.identity.la_code
                 always["return_year"] = self.identity.return_year

@@ -108,6 +108,11 @@ def is_header_again(row: Sequence[str], header: Header) -> bool:
     return tuple(cell.strip().upper() for cell in row[: len(header.columns)]) == header.names
 
 
+def wrong_width(n_values: int, n_columns: int) -> str:
+    """Why a row is refused that has fewer values than columns, or values beyond them."""
+    return f"{n_values} values where the header has {n_columns} columns"
+
+
 def shown(names: Sequence[str]) -> str:
     """Column names for a message: the first ten, each cut to forty characters.
 

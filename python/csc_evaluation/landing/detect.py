@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
-from csc_evaluation.landing import cin_xml, extracts, school, ssda903
+from csc_evaluation.landing import cin_xml, extracts, inspections, school, ssda903, statistical_neighbours
 from csc_evaluation.landing.context import FileRefused
 from csc_evaluation.landing.delimited import Header, read_header
+from csc_evaluation.landing.published import PublishedFile
 from csc_evaluation.landing.ssda903 import Module
 from csc_evaluation.landing.ssda903_csv import check_columns
 from csc_evaluation.landing.xml_stream import root_name
 
-Format = Literal["cin_xml", "ssda903_xml", "ssda903_csv", "school", "extract"]
+Format = Literal["cin_xml", "ssda903_xml", "ssda903_csv", "school", "extract", "published"]
 
 ARCHIVE_MEMBERS_MAX: Final = 20_000
 ARCHIVE_BYTES_MAX: Final = 200 * 1024**3
@@ -112,6 +113,7 @@ class Recognised:
     module: Module | None = None
     table: school.SchoolTable | None = None
     extract: extracts.ExtractTable | None = None
+    published: PublishedFile | None = None
 
 
 def find_sources(paths: Sequence[Path], *, leave_out: Sequence[Path] = ()) -> list[Source]:
@@ -207,11 +209,14 @@ def _open_up(path: Path, *, is_named: bool) -> list[Source]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            problem = _archive_problem(members)
+            is_spreadsheet = inspections.is_spreadsheet(archive)
+            problem = _density_problem(members) if is_spreadsheet else _archive_problem(members)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return [Source(path, is_named=is_named, problem="is a damaged zip archive; make it again.")]
     if problem is not None:
         return [Source(path, is_named=is_named, problem=problem)]
+    if is_spreadsheet:
+        return [Source(path, size=status.st_size, is_named=is_named)]
     return [
         Source(path, member.filename, member.file_size, is_named=False)
         for member in sorted(members, key=lambda member: member.filename)
@@ -242,6 +247,10 @@ def _archive_problem(members: Sequence[zipfile.ZipInfo]) -> str | None:
         )
     if any(member.flag_bits & _ENCRYPTED_FLAG for member in members):
         return "is a zip archive with a password; unpack it first."
+    return _density_problem(members)
+
+
+def _density_problem(members: Sequence[zipfile.ZipInfo]) -> str | None:
     size = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)
     worst = max(
@@ -277,6 +286,9 @@ def recognise(source: Source, encoding: str) -> Recognised:
         start = stream.read(_FIRST_BYTES)
     if not start:
         raise FileRefused("is empty (0 bytes).")
+    if start.startswith(_ZIP) and source.member is None:
+        # Other archives were opened up, and their members are sources of their own.
+        return Recognised("published", published=inspections.recognise(source.path))
     if start.startswith(_ZIP):
         raise FileRefused("is a zip archive inside a zip archive; unpack it and land it by itself.")
     if start.startswith(_OLD_OFFICE):
@@ -300,6 +312,9 @@ def recognise(source: Source, encoding: str) -> Recognised:
         raise FileRefused(_NOTHING_KNOWN)
     with source.open() as stream:
         header = read_header(stream, encoding)
+    neighbours = statistical_neighbours.recognise(header)
+    if neighbours is not None:
+        return Recognised("published", published=neighbours)
     table = school.recognise(header)
     if table is not None:
         return Recognised("school", header=header, table=table)
@@ -315,8 +330,9 @@ def recognise(source: Source, encoding: str) -> Recognised:
 
 
 _NOTHING_KNOWN: Final = (
-    "is none of what can land: CIN census XML, SSDA903 as CSV (with its header row) or XML, or an extract "
-    "(children in need, children looked after), absence or school census table of the research service."
+    "is none of what can land: CIN census XML, SSDA903 as CSV (with its header row) or XML, an extract "
+    "(children in need, children looked after), absence or school census table of the research service, or published "
+    "statistical neighbours or inspection outcomes."
 )
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from csc_evaluation.landing.cin_xml import span_fault
 from csc_evaluation.landing.context import FileRefused, Limits
-from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows
+from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, wrong_width
 from csc_evaluation.landing.extracts import CIN, N_BUCKETS, ROWS, ExtractLanding, ReturnPart
 from csc_evaluation.landing.rejects import PARENT_REJECTED, Spill
 from csc_evaluation.landing.values import (
@@ -447,7 +447,7 @@ def read_rows(stream: IO[bytes], header: Header, encoding: str, landing: Extract
     first_name = header.names[0]
     for number, (line, row) in enumerate(rows(stream, header, encoding), start=1):
         if len(row) < width or any(cell.strip() for cell in row[width:]):
-            reader.refuse(line, "row", f"{len(row)} values where the header has {width} columns")
+            reader.refuse(line, "row", wrong_width(len(row), width))
         elif row[0].strip().upper() == first_name and is_header_again(row, header):
             reader.refuse(line, "row", HEADER_AGAIN)
         else:

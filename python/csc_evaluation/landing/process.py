@@ -28,6 +28,7 @@ from csc_evaluation.landing import (
     extract_rows,
     extracts,
     manifest,
+    published,
     school,
     ssda903,
     ssda903_csv,
@@ -339,6 +340,7 @@ class _Door:
                 folder=self.folder,
                 on_batch=lambda: tell(stream.tell()),
                 notes=notes,
+                year_column=published.EDITION if known.published is not None else "academic_year",
             )
             with closing(landing):
                 _read(stream, known, encoding, landing)
@@ -514,6 +516,12 @@ class _Door:
                 raise FileRefused(
                     f"is of the academic year ending {year} by its columns, but --year says {self.return_year}."
                 )
+        elif known.published is not None:
+            collection, modules = known.published.collection, (known.published.record_type,)
+            la_code = None
+            name = Path(source.file_name).name
+            years = sorted(_years(re.split(r"[^A-Za-z0-9]+", name)))
+            year = published.edition_of(known.published, years, self.return_year)
         elif known.format == "cin_xml":
             collection, modules = cin_xml.COLLECTION, cin_xml.MODULES
             la_code, year, facts = self._identify_cin(source, facts, notes)
@@ -639,7 +647,7 @@ def _one_record_per_child(identity: ReturnIdentity) -> tuple[str, str] | None:
         return "cin_children", "child_id"
     if identity.collection == ssda903.COLLECTION:
         return ("ssda903_header", "child_id") if "header" in identity.modules else None
-    return identity.collection, "pupil_id"
+    return (identity.collection, "pupil_id") if identity.collection in school.COLLECTIONS else None
 
 
 def _n_twice_in_memory(landing: Landing) -> int | None:
@@ -660,6 +668,8 @@ def _read(stream: IO[bytes], known: Recognised, encoding: str, landing: Landing)
         ssda903_csv.land_file(stream, known.header, encoding, known.module, landing)
     elif known.header is not None and known.table is not None:
         school.land_file(stream, known.header, encoding, known.table, landing)
+    elif known.published is not None:
+        known.published.land(stream, encoding, landing)
     else:
         raise AssertionError(known)
 

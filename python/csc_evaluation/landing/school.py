@@ -15,11 +15,12 @@ from typing import IO, Final
 
 from csc_evaluation.landing.column_mapping import Mapping, mappings
 from csc_evaluation.landing.context import FileRefused, Landing
-from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown
+from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown, wrong_width
 from csc_evaluation.landing.values import CodeReader, FlagReader, NumberReader
 
 ABSENCE: Final = "school_absence"
 CENSUS: Final = "school_census"
+COLLECTIONS: Final = (ABSENCE, CENSUS)
 TERMS: Final = {"SPR": "spring", "SUM": "summer", "AUT": "autumn"}
 
 _BATCH_ROWS: Final = 50_000
@@ -190,9 +191,7 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, table: SchoolTab
     pupil_name = header.names[pupil_position]
     for number, (line, row) in enumerate(rows(stream, header, encoding), start=1):
         if len(row) < width or any(cell.strip() for cell in row[width:]):
-            landing.tally.reject(
-                record_type, f"row {line}", "row", f"{len(row)} values where the header has {width} columns"
-            )
+            landing.tally.reject(record_type, f"row {line}", "row", wrong_width(len(row), width))
             continue
         reference = row[pupil_position].strip()
         if not reference:

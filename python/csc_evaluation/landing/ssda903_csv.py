@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO
 
 from csc_evaluation.landing.context import BATCH_RECORDS, FileRefused, Landing
-from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown
+from csc_evaluation.landing.delimited import HEADER_AGAIN, Header, is_header_again, rows, shown, wrong_width
 from csc_evaluation.landing.ssda903 import Module, ModuleReader
 
 
@@ -47,7 +47,7 @@ def land_file(stream: IO[bytes], header: Header, encoding: str, module: Module, 
         path = f"row {line}"
         if len(row) < width or any(cell.strip() for cell in row[width:]):
             reader.n_records += 1
-            reader.refuse(path, "row", f"{len(row)} values where the header has {width} columns")
+            reader.refuse(path, "row", wrong_width(len(row), width))
         elif row[0].strip().upper() == names[0] and is_header_again(row, header):
             reader.n_records += 1
             reader.refuse(path, "row", HEADER_AGAIN)

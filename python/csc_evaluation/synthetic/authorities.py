@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,15 +81,20 @@ def programme_sites(programme: str) -> dict[str, int | None]:
     }
 
 
-def authority_groups(config: SynthesisConfig, calibration: Calibration) -> list[AuthorityGroup]:
+def authority_groups(
+    config: SynthesisConfig, calibration: Calibration, also: Collection[str] = ()
+) -> list[AuthorityGroup]:
     """The groups to generate, in the order of their keys.
+
+    Args:
+        also: codes that a number of authorities holds besides the programme's sites.
 
     Raises:
         CscError: an authority code is unknown, or too many or too few authorities are asked for.
     """
     table = read_seed_file("reference/local_authorities")
     known = {str(row.la_code): _years_valid(row) for row in table.itertuples(index=False)}
-    wanted = _wanted_codes(config, known)
+    wanted = _wanted_codes(config, known, also)
     population = _by_code_and_year("reference/la_child_population", "n_children")
     referrals = _by_code_and_year(REFERRALS_SEED, "n_referrals")
     ethnicity = _ethnicity_shares()
@@ -137,7 +143,9 @@ def _years_valid(row: object) -> tuple[int, int]:
     return first_year, last_year
 
 
-def _wanted_codes(config: SynthesisConfig, known: dict[str, tuple[int, int]]) -> set[str]:
+def _wanted_codes(
+    config: SynthesisConfig, known: dict[str, tuple[int, int]], also: Collection[str]
+) -> set[str]:
     covered = {
         code
         for code, (first, last) in known.items()
@@ -158,7 +166,7 @@ def _wanted_codes(config: SynthesisConfig, known: dict[str, tuple[int, int]]) ->
         if not config.authorities:
             raise CscError("the list of authorities is empty; give authority codes, or leave it out.")
         return set(config.authorities)
-    sites = set(programme_sites(config.programme))
+    sites = set(programme_sites(config.programme)) | set(also)
     others = sorted(
         code
         for code, (first, last) in known.items()
@@ -167,7 +175,8 @@ def _wanted_codes(config: SynthesisConfig, known: dict[str, tuple[int, int]]) ->
     n_others = config.authorities - len(sites)
     if not 0 <= n_others <= len(others):
         raise CscError(
-            f"authorities is {config.authorities}; give a number from {len(sites)} (the sites of {config.programme}) "
+            f"authorities is {config.authorities}; give a number from {len(sites)} (the sites of {config.programme}"
+            f"{', and those planted beside them' if also else ''}) "
             f"to {len(sites) + len(others)}, or leave it out for all of England."
         )
     stream = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(0,)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from csc_evaluation.errors import CscError
 
@@ -33,6 +33,9 @@ class SynthesisConfig:
         partial_exposure: share (0 to 1) of the effect that reaches children referred before go-live, times
             the share of their window that lies after it. 0 in coverage studies.
         messiness: expected share of records with a flaw, 0 (clean) to 1.
+        planted_neighbours: 0 for authorities whose risk of care goes its own way; above, the standard deviation of
+            their loadings on common factors, as a share of England's average risk (up to 1). Each site of the
+            programme then has a planted comparator with its loadings (:mod:`csc_evaluation.synthetic.planted`).
         census_terms: school census terms to write (``SPR``, ``SUM``, ``AUT``).
 
     Raises:
@@ -53,6 +56,7 @@ class SynthesisConfig:
     effect: float = -0.02
     partial_exposure: float = 0.0
     messiness: float = 0.02
+    planted_neighbours: float = field(default=0.0, kw_only=True, repr=False)
     census_terms: Sequence[str] = ("SPR",)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,7 @@ class SynthesisConfig:
             ("effect", self.effect, -1.0),
             ("partial exposure", self.partial_exposure, 0.0),
             ("messiness", self.messiness, 0.0),
+            ("planted neighbours", self.planted_neighbours, 0.0),
         ):
             if not low <= number <= 1:
                 raise CscError(f"{name} is {number:g}; give a number from {low:g} to 1.")
@@ -86,6 +91,15 @@ class SynthesisConfig:
             raise CscError("authorities is a text; give a number or a list of authority codes.")
         if isinstance(self.authorities, int) and self.authorities < 1:
             raise CscError(f"authorities is {self.authorities}; give a number from 1, or authority codes.")
+
+    @property
+    def label(self) -> str:
+        """Text that differs where configurations differ; ids of ``raw`` returns follow from it.
+
+        What was added to the configuration later stands in it only where it is used, so that ids stay the same.
+        """
+        planted = f", planted_neighbours={self.planted_neighbours!r}" if self.planted_neighbours else ""
+        return repr(self) + planted
 
     @property
     def n_years(self) -> int:

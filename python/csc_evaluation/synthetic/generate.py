@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from csc_evaluation.errors import CscError
@@ -25,13 +26,20 @@ from csc_evaluation.synthetic.cin_xml import write_census
 from csc_evaluation.synthetic.config import SynthesisConfig
 from csc_evaluation.synthetic.extracts import Extracts
 from csc_evaluation.synthetic.flaws import returns_per_child, spoil_care, spoil_census
-from csc_evaluation.synthetic.lives import Lives, Trial, simulate
+from csc_evaluation.synthetic.lives import Lives, Trial, plant, quarter_starts, simulate
 from csc_evaluation.synthetic.looked_after import (
     CareReturn,
     care_return,
     is_xml_authority,
     write_csv,
     write_xml,
+)
+from csc_evaluation.synthetic.planted import (
+    QUARTERS_FILE,
+    QUARTERS_SCHEMA,
+    PlantedStructure,
+    quarters_of_group,
+    write_structure,
 )
 from csc_evaluation.synthetic.raw_tables import RawTables, check_empty
 from csc_evaluation.synthetic.school import SchoolTables, SchoolYear, appears, school_year
@@ -110,11 +118,12 @@ def synthesise(
     """
     calibration = Calibration.load()
     trial = Trial.load(config.programme)
-    groups = authority_groups(config, calibration)
     ring = neighbours(config, calibration)
+    planted = plant(config, calibration, ring)
+    groups = authority_groups(config, calibration, also=planted.pairs.values() if planted else ())
     out = out.expanduser().absolute()
     truth = truth_folder(out)
-    england = _England(config, calibration, trial, groups, ring, truth, on_progress or _silent)
+    england = _England(config, calibration, trial, groups, ring, planted, truth, on_progress or _silent)
     try:
         if config.format == "raw":
             if warehouse is None:
@@ -139,7 +148,7 @@ def _into_warehouse(england: _England, path: Path, overwrite: bool) -> Synthesis
     with writable(path) as connection:
         check_empty(connection, path, overwrite=overwrite)
         check_key(connection, hasher, key_path)
-        sink = _RawRows(england.config, RawTables(connection, hasher, repr(england.config)))
+        sink = _RawRows(england.config, RawTables(connection, hasher, england.config.label))
         try:
             return england.write(sink, path)
         except BaseException:
@@ -165,9 +174,10 @@ def draw_group(
     trial: Trial,
     group: AuthorityGroup,
     ring: list[AuthorityGroup],
+    planted: PlantedStructure | None = None,
 ) -> GroupOfLives:
     """Draw the lives of one group and all that hangs on them."""
-    lives = simulate(config, calibration, group, ring, trial)
+    lives = simulate(config, calibration, group, ring, trial, planted)
     casework = carry_out(config, calibration, lives)
     details = detail(config, calibration, lives)
     return GroupOfLives(lives, casework, details, name_children(lives, config.seed))
@@ -260,6 +270,7 @@ class _England:
     trial: Trial
     groups: list[AuthorityGroup]
     ring: list[AuthorityGroup]
+    planted: PlantedStructure | None
     truth: Path
     on_progress: Progress
 
@@ -270,11 +281,14 @@ class _England:
         counts: Counter[str] = Counter()
         unusable: Counter[str] = Counter()
         n_redefined = 0
+        quarters: list[pa.Table] = []
         with pq.ParquetWriter(self.truth / TRUTH_FILE, SCHEMA) as truth_file:
             for done, group in enumerate(self.groups, start=1):
-                drawn = draw_group(config, self.calibration, self.trial, group, self.ring)
+                drawn = draw_group(config, self.calibration, self.trial, group, self.ring, self.planted)
                 table, check = truth_of_group(config, drawn.lives, drawn.details, self.trial)
                 truth_file.write_table(table)
+                if self.planted is not None:
+                    quarters.append(_quarters(drawn.lives, quarter_starts(config, self.calibration)))
                 n_redefined += check.n_redefined
                 counts["children in the truth"] += check.n_children
                 counts["treated children"] += int(np.sum(table["is_treated"].to_numpy()))
@@ -289,6 +303,11 @@ class _England:
                 sink.group_done()
                 self.on_progress(f"authority {group.key}", done / len(self.groups))
         n_files = sink.finish()
+        if self.planted is not None:
+            pq.write_table(
+                pa.concat_tables([QUARTERS_SCHEMA.empty_table(), *quarters]), self.truth / QUARTERS_FILE
+            )
+            write_structure(self.truth, self.planted, self.groups, quarter_starts(config, self.calibration))
         return SynthesisSummary(
             out=out,
             truth_path=self.truth / TRUTH_FILE,
@@ -326,6 +345,12 @@ class _England:
                 sink.returns(drawn, census, care)
                 _count(census, care, counts, unusable)
         return set(codes)
+
+
+def _quarters(lives: Lives, starts: calendar.Days) -> pa.Table:
+    outcomes = lives.outcomes
+    area = lives.children.area[outcomes.child]
+    return quarters_of_group(lives.group, area, outcomes.index_date, outcomes.risk, starts, lives.risk_ratio)
 
 
 def _count(census: CensusReturn, care: CareReturn, counts: Counter[str], unusable: Counter[str]) -> None:

@@ -21,6 +21,7 @@ from csc_evaluation.synthetic.authorities import ETHNICITIES, AuthorityGroup, pr
 from csc_evaluation.synthetic.calendar import NEVER, Days
 from csc_evaluation.synthetic.calibration import Calibration
 from csc_evaluation.synthetic.config import SynthesisConfig
+from csc_evaluation.synthetic.planted import PlantedStructure, autoregressive_path, planted_structure
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -110,6 +111,8 @@ class Outcomes(Columns):
     y1: NDArray[np.int64]
     y_observed: NDArray[np.int64]
     is_treated: Flags
+    risk: Floats
+    """Chance of the outcome without the programme."""
 
 
 @dataclass
@@ -121,6 +124,8 @@ class Lives:
     referrals: Referrals
     care: CarePeriods
     outcomes: Outcomes
+    risk_ratio: Floats
+    """Risk of care by quarter from the start of the burn-in, relative to England's, before the mix of children."""
 
 
 @dataclass(frozen=True)
@@ -170,13 +175,68 @@ def simulate(
     group: AuthorityGroup,
     neighbouring: list[AuthorityGroup],
     trial: Trial,
+    planted: PlantedStructure | None = None,
 ) -> Lives:
     """Draw the lives of one group of authorities.
 
     Args:
         neighbouring: every group of England in order, for the children who move in and out.
+        planted: common factors in the risk of care; None for authorities that go their own ways.
     """
-    return _Simulation(config, calibration, group, neighbouring, trial).run()
+    return _Simulation(config, calibration, group, neighbouring, trial, planted).run()
+
+
+def burn_in_year(config: SynthesisConfig, calibration: Calibration) -> int:
+    """The return year in which lives begin, some years before the first return."""
+    return config.first_year - int(calibration["burn_in_years"])
+
+
+def n_quarters(config: SynthesisConfig, calibration: Calibration) -> int:
+    """Quarters from the start of the burn-in to the end of the last return."""
+    return 4 * (config.last_year - burn_in_year(config, calibration) + 1)
+
+
+def quarter_starts(config: SynthesisConfig, calibration: Calibration) -> Days:
+    """First days of the quarters from the start of the burn-in, and the day after the last."""
+    first_month = (burn_in_year(config, calibration) - 1 - 1970) * 12 + 3
+    return calendar.month_start(first_month + 3 * np.arange(n_quarters(config, calibration) + 1))
+
+
+@dataclass(frozen=True)
+class GroupEffects:
+    """What sets a group of authorities apart: paths of unit variance by quarter, and its own levels."""
+
+    referral_path: Floats
+    care_path: Floats
+    care_level: float
+    nfa_level: float
+
+    @classmethod
+    def draw(cls, config: SynthesisConfig, calibration: Calibration, key: int) -> GroupEffects:
+        """The effects of the group with this key; they depend on nothing but the seed and the years."""
+        rng = stream(config, key, EFFECTS_STREAM)
+        rho, n = calibration["quarter_autocorrelation"], n_quarters(config, calibration)
+        referral_path, care_path = autoregressive_path(rng, n, rho), autoregressive_path(rng, n, rho)
+        z_care, z_nfa = rng.standard_normal(2)
+        return cls(
+            referral_path,
+            care_path,
+            _log_normal(z_care, calibration["care_authority_sd"]),
+            _log_normal(z_nfa, calibration["nfa_authority_sd"]),
+        )
+
+
+def plant(
+    config: SynthesisConfig, calibration: Calibration, england: list[AuthorityGroup]
+) -> PlantedStructure | None:
+    """The common factors and planted neighbours of a configuration; None where it asks for none."""
+    if not config.planted_neighbours:
+        return None
+
+    def level_of(key: int) -> float:
+        return GroupEffects.draw(config, calibration, key).care_level
+
+    return planted_structure(config, calibration, england, n_quarters(config, calibration), level_of)
 
 
 class _Simulation:
@@ -187,6 +247,7 @@ class _Simulation:
         group: AuthorityGroup,
         neighbouring: list[AuthorityGroup],
         trial: Trial,
+        planted: PlantedStructure | None,
     ) -> None:
         self.config, self.cal, self.group, self.neighbouring, self.trial = (
             config, calibration, group, neighbouring, trial,
@@ -194,22 +255,23 @@ class _Simulation:
         self.rng = stream(config, group.key, LIVES_STREAM)
         self.first_day = calendar.year_start(config.first_year)
         self.last_day = calendar.year_end(config.last_year)
-        self.burn_in_year = config.first_year - int(calibration["burn_in_years"])
+        self.burn_in_year = burn_in_year(config, calibration)
         self.burn_in_day = calendar.year_start(self.burn_in_year)
-        self.n_quarters = 4 * (config.last_year - self.burn_in_year + 1)
+        self.n_quarters = n_quarters(config, calibration)
         self.area_shares = np.array([area.weight for area in group.areas])
         self.parts: list[Children] = []
         self.n_children = 0
         self.n_families = 0
-        effects = stream(config, group.key, EFFECTS_STREAM)
-        rho = calibration["quarter_autocorrelation"]
-        self.referral_effect = (
-            autoregressive_path(effects, self.n_quarters, rho) * calibration["referral_quarter_sd"]
-        )
-        self.care_effect = autoregressive_path(effects, self.n_quarters, rho) * calibration["care_quarter_sd"]
-        z_care, z_nfa = effects.standard_normal(2)
-        self.care_authority_effect = _log_normal(z_care, calibration["care_authority_sd"])
-        self.nfa_effect = _log_normal(z_nfa, calibration["nfa_authority_sd"])
+        effects = GroupEffects.draw(config, calibration, group.key)
+        self.referral_effect = effects.referral_path * calibration["referral_quarter_sd"]
+        self.care_authority_effect = effects.care_level
+        self.nfa_effect = effects.nfa_level
+        if planted is None:
+            quarter_sd = calibration["care_quarter_sd"]
+            self.care_quarter_ratio = np.exp(effects.care_path * quarter_sd - quarter_sd**2 / 2)
+        else:
+            ratio = planted.risk_ratio(group.key, effects.care_level, effects.care_path)
+            self.care_quarter_ratio = ratio / effects.care_level
 
     # -- the course of a group -------------------------------------------------------------------------------
 
@@ -230,7 +292,8 @@ class _Simulation:
         care = care.take((care.start <= self.last_day) & (care.end > care.start))
         care = care.take(np.lexsort((care.start, care.child)))
         table = _extend_to_care(self.rng, table, children, care)
-        return Lives(self.group, children, table, care, outcomes)
+        ratio = self.care_authority_effect * self.care_quarter_ratio
+        return Lives(self.group, children, table, care, outcomes, ratio)
 
     # -- children --------------------------------------------------------------------------------------------
 
@@ -314,7 +377,7 @@ class _Simulation:
         mean_size = float(sizes @ np.arange(1, 5))
         n_families = rng.poisson(np.maximum(first - movers, 0.0) / mean_size)
         quarter = np.repeat(np.arange(self.n_quarters), n_families)
-        starts = self._quarter_starts()
+        starts = quarter_starts(self.config, self.cal)
         date = starts[quarter] + rng.integers(0, 10**6, len(quarter)) % (
             starts[quarter + 1] - starts[quarter]
         )
@@ -332,10 +395,6 @@ class _Simulation:
         dates = date[family]
         numbers = self._add_children(family, dates - age, rng)
         return self._chain(rng, numbers, family, dates - age, dates, np.full(len(dates), NEVER))
-
-    def _quarter_starts(self) -> Days:
-        first_month = (self.burn_in_year - 1 - 1970) * 12 + 3
-        return calendar.month_start(first_month + 3 * np.arange(self.n_quarters + 1))
 
     def _chain(
         self,
@@ -544,7 +603,13 @@ class _Simulation:
         y1 = u < treated_risk
         observed = np.where(is_treated, y1, u < partial)
         outcomes = Outcomes(
-            child, index, y0.astype(np.int64), y1.astype(np.int64), observed.astype(np.int64), is_treated
+            child,
+            index,
+            y0.astype(np.int64),
+            y1.astype(np.int64),
+            observed.astype(np.int64),
+            is_treated,
+            risk,
         )
         entrants = np.flatnonzero(observed)
         length = window_end[entrants] - index[entrants]
@@ -577,10 +642,9 @@ class _Simulation:
             [cal.parameters.get(f"care_risk_ratio_{_major(name)}", 1.0) for name in ETHNICITIES]
         )
         quarter = (calendar.month_index(index) - (self.burn_in_year - 1 - 1970) * 12 - 3) // 3
-        quarter_effect = np.exp(self.care_effect - cal["care_quarter_sd"] ** 2 / 2)
         risk = (
             cal["care_risk_base"] * cal["care_risk_scale"] * self.care_authority_effect
-            * quarter_effect[np.clip(quarter, 0, self.n_quarters - 1)]
+            * self.care_quarter_ratio[np.clip(quarter, 0, self.n_quarters - 1)]
             * by_age
             * ethnicity[children.ethnicity[child]]
             * np.where(children.disabled_from[child] <= index, cal["care_risk_ratio_disabled"], 1.0)
@@ -695,16 +759,6 @@ def first_index_referrals(
     )
     _, first = np.unique(referrals.child[eligible], return_index=True)
     return eligible[first]
-
-
-def autoregressive_path(rng: np.random.Generator, n: int, rho: float) -> Floats:
-    """A stationary AR(1) path of unit variance."""
-    shocks = rng.standard_normal(n)
-    path = np.empty(n)
-    path[0] = shocks[0]
-    for place in range(1, n):
-        path[place] = rho * path[place - 1] + np.sqrt(1 - rho**2) * shocks[place]
-    return path
 
 
 def _log_normal(z: float, sd: float) -> float:

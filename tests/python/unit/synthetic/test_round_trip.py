@@ -10,6 +10,8 @@ from csc_evaluation import schema
 from synthetic.conftest import MadeEngland
 
 _NOT_COMPARED = {"returns", "return_counts", "pseudonym_keys"}
+_NOT_MADE = {"statistical_neighbours", "inspection_outcomes"}
+"""What is published about authorities is no part of a synthetic England."""
 
 
 def test_every_clean_file_lands_without_a_reject(clean: MadeEngland) -> None:
@@ -39,7 +41,9 @@ def test_landing_finds_as_many_records_as_were_written(made: str, request: pytes
 
 
 @pytest.mark.parametrize("made", ["clean", "messy"])
-@pytest.mark.parametrize("table", [name for name in schema.RAW_TABLES if name not in _NOT_COMPARED])
+@pytest.mark.parametrize(
+    "table", [name for name in schema.RAW_TABLES if name not in _NOT_COMPARED | _NOT_MADE]
+)
 def test_raw_tables_hold_what_landing_the_returns_gives(
     made: str, table: str, request: pytest.FixtureRequest
 ) -> None:
