@@ -66,11 +66,12 @@ NUMBERS_THAT_ARE_NO_CHOICE = {
 """Numbers that mathematics or the calendar settles. Any other belongs in a seed, with its source."""
 
 READERS_OF_MARTS = {
-    "authority_matching": ("matching/authorities.py",),
-    "child_matching": ("matching/cem.py",),
+    "authority_matching": ("matching/candidates.py",),
+    "child_matching": ("matching/sample.py",),
     "assumption_checks": ("matching/common_shocks.py",),
     "estimation": ("estimation/",),
     "report": ("report/",),
+    "match_review": ("review/",),
 }
 """Exposures that are code of the package, and where that code lies."""
 PACKAGE = PROJECT / "python" / "csc_evaluation"
