@@ -528,8 +528,11 @@ def _points(value: float | None) -> str:
 def _print_matches(path: Path, run_id: str) -> None:
     query = """
         select m.outcome, coalesce(t.la_name, m.treated_la_code), coalesce(c.la_name, m.comparator_la_code),
-            m.distance, m.distance_rank, m.decision
+            m.distance, k.expected_noise, m.distance_rank, m.decision
         from results.la_matches as m
+        left join results.la_match_candidates as k
+            on k.run_id = m.run_id and k.outcome = m.outcome and k.treated_la_code = m.treated_la_code
+            and k.candidate_la_code = m.comparator_la_code
         left join reference.local_authorities as t on t.la_code = m.treated_la_code
         left join reference.local_authorities as c on c.la_code = m.comparator_la_code
         where m.run_id = ? order by m.outcome, m.go_live_date, m.distance_rank
@@ -542,12 +545,14 @@ def _print_matches(path: Path, run_id: str) -> None:
             "authority",
             "comparator",
             "distance",
+            "by chance",
             "rank",
             "decision",
-            right=(2, 3),
+            right=(2, 3, 4),
         )
-        for _, treated, comparator, distance, rank, decision in pairs:
-            table.add_row(treated, comparator, f"{distance:.3f}", str(rank), decision)
+        for _, treated, comparator, distance, noise, rank, decision in pairs:
+            chance = "" if noise is None else f"{noise:.3f}"
+            table.add_row(treated, comparator, f"{distance:.3f}", chance, str(rank), decision)
         out.print(table)
 
 
