@@ -180,6 +180,8 @@ class Parameters:
     placebo_quarters_second: int
     placebo_quarters_min: int
     lead_years_max: int
+    review_unusual_share: float
+    review_placebos_min: int
     cem_treated_loss_share_max: float
     fine_cells_plans_max: int
     missing_covariate_share_max: float

@@ -22,6 +22,7 @@ from csc_evaluation.report.formatting import (
     covariate_name,
     degrees,
     english_date,
+    financial_year,
     listing,
     number,
     p_value,
@@ -42,6 +43,7 @@ EVIDENCE_ORDER = ("distance", "placebo_", "constant_gap")
 """Evidence on a pair in the order of the page; leads of one pair are never computable and stay in the results."""
 CONSTANT_GAP = "constant_gap"
 PARALLEL_TRENDS = "parallel_trends"
+BOOLEAN_LEVELS = {"true": "yes", "false": "no"}
 
 
 # -- evidence on each pair ---------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def _check_degrees(row: AssumptionCheck) -> str:
 # -- who fell away -------------------------------------------------------------------------------------------
 
 
-def dropped_children(data: ReportData, disclosure: Disclosure, labels: LevelLabel) -> Grid:
+def dropped_children(data: ReportData, disclosure: Disclosure) -> Grid:
     """Children in strata without the other arm, by characteristic; shares only where counts may be shown."""
     rows = [row for row in data.dropped.rows if row.outcome == data.outcome.outcome]
     by_key = {(row.covariate, row.level, row.arm): row for row in rows}
@@ -228,7 +230,12 @@ def dropped_children(data: ReportData, disclosure: Disclosure, labels: LevelLabe
         if not any(arm is not None and arm.n_dropped for arm in arms):
             continue
         body.append(
-            Row((Cell(labels(covariate, level)), *(Cell(_dropped_share(arm, disclosure)) for arm in arms)))
+            Row(
+                (
+                    Cell(level_label(data, covariate, level)),
+                    *(Cell(_dropped_share(arm, disclosure)) for arm in arms),
+                )
+            )
         )
     return Grid(
         caption="Share of children whose stratum held no child of the other arm, by characteristic",
@@ -239,16 +246,14 @@ def dropped_children(data: ReportData, disclosure: Disclosure, labels: LevelLabe
     )
 
 
-class LevelLabel:
-    """Says a level of a covariate in words."""
-
-    def __init__(self, data: ReportData, booleans: dict[str, str]) -> None:
-        self._labels, self._booleans = data.level_labels, booleans
-
-    def __call__(self, covariate: str, level: str) -> str:
-        """``Gender: female`` for gender, 2."""
-        said = self._labels.get((covariate, level), self._booleans.get(level, words(level)))
-        return f"{upper_first(covariate_name(covariate))}: {said}"
+def level_label(data: ReportData, covariate: str, level: str) -> str:
+    """A level of a covariate in words: ``Gender: female`` for gender, 2."""
+    name, level = upper_first(covariate_name(covariate)), level.strip()
+    if level in ("", "all", "mean"):
+        return name
+    if covariate == "financial_year" and level.isdigit():
+        return f"{name} {financial_year(int(level))}"
+    return f"{name}: {data.level_labels.get((covariate, level), BOOLEAN_LEVELS.get(level, words(level)))}"
 
 
 def _dropped_share(row: DroppedChildren | None, disclosure: Disclosure) -> str:

@@ -261,9 +261,13 @@ class Candidate:
     first_quarter: dt.date | None
     last_quarter: dt.date | None
     is_short_series: bool
+    candidates_hash: str | None
     expected_noise: float | None
+    distance_levels: float | None
     rank_levels: int | None
+    distance_both: float | None
     rank_both: int | None
+    cut_off: dt.date
     n_pandemic_quarters_in_window: int
     n_pandemic_quarters_outside: int
 
@@ -278,6 +282,8 @@ class PairEvidence:
     evidence: str
     status: str
     placebo_date: dt.date | None
+    n_quarters_before: int
+    n_quarters_after: int
     estimate: float | None
     std_error: float | None
     statistic: float | None
@@ -305,6 +311,7 @@ class AssumptionCheck:
     p_value: float | None
     ci_low: float | None
     ci_high: float | None
+    n_restrictions: int | None
     n_observations: int | None
     n_clusters: int | None
     n_treated_clusters: int | None
@@ -344,7 +351,11 @@ class SeriesPoint:
     quarter_start: dt.date
     n_children: int | None
     mean_value: float | None
+    standard_error: float | None
+    z_value: float | None
+    z_change: float | None
     is_in_distance: bool
+    is_in_window: bool
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,6 @@ INFERENCE_NAMES = {
     "randomisation": "Randomisation inference",
 }
 SPECIFICATION_NAMES = {"cem_weighted_ls": "CEM-weighted least squares"}
-BOOLEAN_LEVELS = {"true": "yes", "false": "no"}
 KEPT = "kept"
 MOST_DRAWN = 30
 """Characteristics in the balance plot: the most unlike ones; the table beside it has all."""
@@ -330,7 +329,7 @@ def build_page(data: ReportData, *, truth: float | None = None) -> Page:
         pair_evidence=comparison.pair_evidence(data),
         pair_facts=comparison.pandemic_quarters(data),
         checks=comparison.assumption_checks(data),
-        dropped=comparison.dropped_children(data, disclosure, comparison.LevelLabel(data, BOOLEAN_LEVELS)),
+        dropped=comparison.dropped_children(data, disclosure),
         sensitivity=comparison.sensitivity(data, unit, _level(data)),
         sensitivity_drawing=comparison.sensitivity_drawing(data, unit),
         sensitivity_caption=(
@@ -1319,16 +1318,6 @@ def _is_standardised(row: BalanceRow) -> bool:
     return row.measure.startswith(("smd", "standardised", "standardized"))
 
 
-def _balance_label(data: ReportData, row: BalanceRow) -> str:
-    name = upper_first(covariate_name(row.covariate))
-    level = row.level.strip()
-    if level in ("", "all", "mean"):
-        return name
-    if row.covariate == "financial_year" and level.isdigit():
-        return f"{name} {financial_year(int(level))}"
-    return f"{name}: {data.level_labels.get((row.covariate, level), BOOLEAN_LEVELS.get(level, words(level)))}"
-
-
 def _balance_drawing(data: ReportData) -> Drawing | None:
     points = []
     for row in _own_balance(data):
@@ -1338,7 +1327,11 @@ def _balance_drawing(data: ReportData) -> Drawing | None:
             and not is_mirror
             and (row.value_before is not None or row.value_after is not None)
         ):
-            points.append(BalancePoint(_balance_label(data, row), row.value_before, row.value_after))
+            points.append(
+                BalancePoint(
+                    comparison.level_label(data, row.covariate, row.level), row.value_before, row.value_after
+                )
+            )
     if not points:
         return None
     drawn = sorted(
@@ -1362,7 +1355,7 @@ def _imbalance(data: ReportData) -> Grid:
             Row(
                 (
                     Cell(upper_first(words(row.measure))),
-                    Cell(_balance_label(data, row)),
+                    Cell(comparison.level_label(data, row.covariate, row.level)),
                     Cell(number(row.value_before, 3)),
                     Cell(number(row.value_after, 3)),
                 )
@@ -1394,7 +1387,7 @@ def _balance(data: ReportData) -> Grid:
         rows=tuple(
             Row(
                 (
-                    Cell(_balance_label(data, row)),
+                    Cell(comparison.level_label(data, row.covariate, row.level)),
                     *(
                         Cell(number(value, 2))
                         for value in (

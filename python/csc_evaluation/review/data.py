@@ -18,7 +18,17 @@ import ibis
 from csc_evaluation import warehouse as warehouse_module
 from csc_evaluation.errors import CscError, WarehouseError
 from csc_evaluation.estimation.protocol import Outcome, Protocol, Site, read_protocol
-from csc_evaluation.report.data import Part, R, Source, fetch, read_authority_names
+from csc_evaluation.report.data import (
+    AssumptionCheck,
+    Candidate,
+    PairEvidence,
+    Part,
+    R,
+    SeriesPoint,
+    Source,
+    fetch,
+    read_authority_names,
+)
 
 MATCH_STAGE = "match"
 STAGES = (MATCH_STAGE, "estimate")
@@ -54,72 +64,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One row of ``results.la_match_candidates``."""
-
-    outcome: str
-    treated_la_code: str
-    candidate_la_code: str
-    is_candidate: bool
-    reason: str | None
-    distance: float | None
-    distance_rank: int | None
-    is_kept: bool
-    n_quarters: int
-    first_quarter: dt.date | None
-    last_quarter: dt.date | None
-    is_short_series: bool
-    candidates_hash: str | None
-    expected_noise: float | None
-    distance_levels: float | None
-    rank_levels: int | None
-    distance_both: float | None
-    rank_both: int | None
-    cut_off: dt.date
-    n_pandemic_quarters_in_window: int
-    n_pandemic_quarters_outside: int
-
-
-@dataclass(frozen=True)
-class SeriesPoint:
-    """One row of ``results.la_match_series``; ``mean_value`` is missing where too few children stand behind it."""
-
-    outcome: str
-    treated_la_code: str
-    la_code: str
-    quarter_start: dt.date
-    n_children: int | None
-    mean_value: float | None
-    standard_error: float | None
-    z_value: float | None
-    z_change: float | None
-    is_in_distance: bool
-    is_in_window: bool
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One row of ``results.la_pair_evidence``."""
-
-    outcome: str
-    treated_la_code: str
-    comparator_la_code: str
-    evidence: str
-    status: str
-    placebo_date: dt.date | None
-    n_quarters_before: int
-    n_quarters_after: int
-    estimate: float | None
-    std_error: float | None
-    statistic: float | None
-    df: float | None
-    p_value: float | None
-    n_placebos: int
-    share_as_extreme: float | None
-    note: str | None
-
-
-@dataclass(frozen=True)
 class Placebo:
     """One row of ``results.la_match_placebos``: another authority as if it were treated."""
 
@@ -130,30 +74,6 @@ class Placebo:
     evidence: str
     estimate: float | None
     statistic: float | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One row of ``results.assumption_checks``."""
-
-    outcome: str
-    assumption: str
-    check_name: str
-    term: str
-    status: str
-    estimate: float | None
-    std_error: float | None
-    statistic: float | None
-    df_numerator: float | None
-    df: float | None
-    p_value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n_restrictions: int | None
-    n_clusters: int | None
-    n_treated_clusters: int | None
-    inference: str | None
-    note: str | None
 
 
 @dataclass(frozen=True)
@@ -236,7 +156,7 @@ class ReviewSet:
     """Every other authority, with its reason."""
     series: Mapping[str, tuple[SeriesPoint, ...]]
     """Quarters of the treated authority and of each kept candidate, none after the window."""
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[PairEvidence, ...]
     placebos: tuple[Placebo, ...]
     installed: tuple[InstalledReview, ...]
 
@@ -255,8 +175,8 @@ class ReviewSet:
         """First day of the last quarter of the window."""
         return self.kept[0].last_quarter if self.kept else None
 
-    def evidence_of(self, comparator: str) -> tuple[Evidence, ...]:
-        """Evidence on the pair with one comparator."""
+    def evidence_of(self, comparator: str) -> tuple[PairEvidence, ...]:
+        """PairEvidence on the pair with one comparator."""
         return tuple(row for row in self.evidence if row.comparator_la_code == comparator)
 
 
@@ -270,7 +190,7 @@ class ReviewData:
     """By outcome in the order of the seed, then by roll-out."""
     has_evidence: bool
     has_placebos: bool
-    checks: Part[Check]
+    checks: Part[AssumptionCheck]
     neighbours: Part[Neighbour]
     inspections: Part[Inspection]
     quality: Part[Quality]
@@ -326,7 +246,7 @@ def load_review_data(programme: str, *, warehouse: Path, run_id: str | None = No
         source = Source(backend, warehouse)
         run = find_run(source, programme, run_id)
         candidates = source.records(Candidate, "results", "la_match_candidates", where={"run_id": run.run_id})
-        evidence = source.records(Evidence, "results", "la_pair_evidence", where={"run_id": run.run_id})
+        evidence = source.records(PairEvidence, "results", "la_pair_evidence", where={"run_id": run.run_id})
         placebos = source.records(Placebo, "results", "la_match_placebos", where={"run_id": run.run_id})
         small_count = _small_count(source, programme)
         return ReviewData(
@@ -342,7 +262,9 @@ def load_review_data(programme: str, *, warehouse: Path, run_id: str | None = No
             ),
             has_evidence=bool(evidence),
             has_placebos=bool(placebos),
-            checks=source.records(Check, "results", "assumption_checks", where={"run_id": run.run_id}),
+            checks=source.records(
+                AssumptionCheck, "results", "assumption_checks", where={"run_id": run.run_id}
+            ),
             neighbours=source.records(Neighbour, "marts", "authority_neighbours"),
             inspections=source.records(Inspection, "marts", "authority_inspections"),
             quality=source.records(
@@ -394,7 +316,7 @@ def _sets(
     protocol: Protocol,
     candidates: Sequence[Candidate],
     series: Mapping[tuple[str, str], Mapping[str, tuple[SeriesPoint, ...]]],
-    evidence: Sequence[Evidence],
+    evidence: Sequence[PairEvidence],
     placebos: Sequence[Placebo],
     installed: Sequence[InstalledReview],
 ) -> tuple[ReviewSet, ...]:

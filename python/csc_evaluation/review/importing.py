@@ -24,10 +24,10 @@ from csc_evaluation.errors import (
     UnknownAuthorityError,
 )
 from csc_evaluation.estimation.protocol import Protocol, read_protocol
-from csc_evaluation.report.data import Source, read_authority_names
+from csc_evaluation.report.data import Candidate, Source, read_authority_names
 from csc_evaluation.report.formatting import listing
 from csc_evaluation.report.writing import replace_file
-from csc_evaluation.review.data import REVIEW_COLUMNS, Candidate, find_run
+from csc_evaluation.review.data import REVIEW_COLUMNS, find_run
 
 SEED = "protocol/match_reviews"
 SELECTION = ("build", "--select", "match_reviews")

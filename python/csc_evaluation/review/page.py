@@ -14,11 +14,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from csc_evaluation.report.data import Candidate, SeriesPoint
 from csc_evaluation.report.formatting import (
     Disclosure,
     EffectUnit,
     english_date,
     number,
+    percent,
     quarter,
     sentence,
 )
@@ -26,16 +28,14 @@ from csc_evaluation.report.writing import replace_file, writable_target
 from csc_evaluation.review.context import common_shocks, context_rows
 from csc_evaluation.review.data import (
     REVIEW_COLUMNS,
-    Candidate,
     InstalledReview,
     ReviewData,
     ReviewSet,
-    SeriesPoint,
     load_review_data,
 )
 from csc_evaluation.review.wording import (
     LEADS,
-    RARE,
+    band_factor,
     check_cells,
     distance_words,
     dots_of,
@@ -127,6 +127,9 @@ def page_payload(data: ReviewData) -> dict[str, Any]:
         "programme_name": data.protocol.programme.programme_name,
         "run_id": data.run.run_id,
         "storage_key": storage_key(data),
+        "confidence": percent(data.protocol.parameters.confidence_level, 0),
+        "band_factor": round(band_factor(data.protocol.parameters.confidence_level), 6),
+        "significance": f"{data.protocol.parameters.significance_level:g}",
         "columns": list(REVIEW_COLUMNS),
         "authorities": {code: names[code] for code in sorted(names)},
         "reasons": reasons,
@@ -171,7 +174,8 @@ def _outcome(data: ReviewData, name: str) -> dict[str, Any]:
         "checks": [
             {
                 "assumption": row.assumption.replace("_", " "),
-                "is_below_5_percent": row.p_value is not None and row.p_value < RARE,
+                "is_significant": row.p_value is not None
+                and row.p_value < data.protocol.parameters.significance_level,
                 **check_cells(row, unit, measures),
             }
             for row in checks
@@ -208,7 +212,7 @@ def _set(data: ReviewData, reviewed: ReviewSet, place_of: dict[str, int]) -> dic
         "first_quarter": first.first_quarter.isoformat() if first.first_quarter else None,
         "last_quarter": first.last_quarter.isoformat() if first.last_quarter else None,
         "window_words": window_words(reviewed),
-        "remarks": set_remarks(reviewed),
+        "remarks": set_remarks(reviewed, data.protocol.parameters),
         "pandemic": pandemic_words(first),
         "pandemic_spans": [
             [row.starts_on.isoformat(), row.ends_on.isoformat() if row.ends_on else None]
@@ -244,7 +248,7 @@ def _candidate(
     data: ReviewData, reviewed: ReviewSet, candidate: Candidate, unit: EffectUnit
 ) -> dict[str, Any]:
     code = candidate.candidate_la_code
-    findings = evidence_findings(reviewed.evidence_of(code), candidate, unit, data.authority(code))
+    findings = evidence_findings(reviewed.evidence_of(code), candidate, unit, data.protocol.parameters)
     return {
         "code": code,
         "rank": candidate.distance_rank,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from csc_evaluation.estimation.protocol import Parameters
+from csc_evaluation.report.data import AssumptionCheck, Candidate, PairEvidence
 from csc_evaluation.report.formatting import (
     MISSING,
     EffectUnit,
@@ -15,14 +17,12 @@ from csc_evaluation.report.formatting import (
     english_date,
     number,
     p_value,
+    percent,
     quarter,
     sentence,
 )
-from csc_evaluation.review.data import Candidate, Check, Evidence, Placebo, ReviewSet
+from csc_evaluation.review.data import Placebo, ReviewSet
 
-CONFIDENCE = 0.95
-RARE = 0.05
-FEWEST_PLACEBOS = 20
 COMPUTED = "computed"
 CONSTANT_GAP = "constant_gap"
 DISTANCE = "distance"
@@ -56,10 +56,17 @@ class Finding:
     is_extreme: bool
 
 
-def confidence_limits(estimate: float, error: float, df: float | None) -> tuple[float, float]:
-    """A 95% interval; from the normal where the evidence names no degrees of freedom."""
-    tail = (1 + CONFIDENCE) / 2
-    factor = float(stats.t.ppf(tail, df)) if df else float(stats.norm.ppf(tail))
+def band_factor(confidence_level: float, df: float | None = None) -> float:
+    """Standard errors to either side of an interval; from the normal where there are no degrees of freedom."""
+    tail = (1 + confidence_level) / 2
+    return float(stats.t.ppf(tail, df)) if df else float(stats.norm.ppf(tail))
+
+
+def confidence_limits(
+    estimate: float, error: float, df: float | None, confidence_level: float
+) -> tuple[float, float]:
+    """An interval at the protocol's level."""
+    factor = band_factor(confidence_level, df)
     return estimate - factor * error, estimate + factor * error
 
 
@@ -88,17 +95,17 @@ def distance_words(candidate: Candidate) -> str:
 
 
 def evidence_findings(
-    rows: Sequence[Evidence], candidate: Candidate, unit: EffectUnit, comparator: str
+    rows: Sequence[PairEvidence], candidate: Candidate, unit: EffectUnit, parameters: Parameters
 ) -> list[Finding]:
     """Every piece of evidence on one pair, in the order in which a reviewer reads them."""
     order = {DISTANCE: 0, CONSTANT_GAP: 2, LEADS: 3}
     found = sorted(
         rows, key=lambda row: (order.get(row.evidence, 1), _quarters_of(row.evidence), row.evidence)
     )
-    return [_finding(row, candidate, unit, comparator) for row in found]
+    return [_finding(row, candidate, unit, parameters) for row in found]
 
 
-def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: str) -> Finding:
+def _finding(row: PairEvidence, candidate: Candidate, unit: EffectUnit, parameters: Parameters) -> Finding:
     label = evidence_label(row.evidence)
     if row.status != COMPUTED:
         note = f": {row.note}" if row.note else ""
@@ -119,7 +126,7 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
             row.evidence,
             label,
             number(value, 2),
-            _distance_place(row) + note,
+            _distance_place(row, parameters) + note,
             value,
             NEAREST_DISTANCE,
             "Distance to the nearest comparator",
@@ -127,8 +134,8 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
         )
     is_extreme = (
         row.share_as_extreme is not None
-        and row.n_placebos >= FEWEST_PLACEBOS
-        and row.share_as_extreme <= RARE
+        and row.n_placebos >= parameters.review_placebos_min
+        and row.share_as_extreme <= parameters.review_unusual_share
     )
     if row.evidence == CONSTANT_GAP:
         figures = (
@@ -136,10 +143,10 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
         )
         said = (
             "The gap between the two moves more from quarter to quarter than sampling error explains."
-            if row.p_value is not None and row.p_value < RARE
+            if row.p_value is not None and row.p_value < parameters.significance_level
             else "The gap between the two moves no more from quarter to quarter than sampling error explains."
         )
-        place = _placebo_place(row, "show a gap that moves at least as much")
+        place = _placebo_place(row, "show a gap that moves at least as much", parameters)
         return Finding(
             row.evidence,
             label,
@@ -150,10 +157,10 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
             "χ² of a constant gap",
             is_extreme,
         )
-    figures, said = _effect(row, unit)
+    figures, said = _effect(row, unit, parameters.confidence_level)
     if row.placebo_date is not None:
         said = f"As if the programme had begun on {english_date(row.placebo_date)}. {said}"
-    place = _placebo_place(row, "show a gap at least this large")
+    place = _placebo_place(row, "show a gap at least this large", parameters)
     value = None if row.estimate is None else row.estimate * unit.multiplier
     return Finding(
         row.evidence,
@@ -167,13 +174,14 @@ def _finding(row: Evidence, candidate: Candidate, unit: EffectUnit, comparator: 
     )
 
 
-def _effect(row: Evidence, unit: EffectUnit) -> tuple[str, str]:
+def _effect(row: PairEvidence, unit: EffectUnit, confidence_level: float) -> tuple[str, str]:
     if row.estimate is None:
         return MISSING, "No estimate."
     if row.std_error is None:
         return f"{unit.effect(row.estimate)} {unit.name}", "Its standard error is not known."
-    low, high = confidence_limits(row.estimate, row.std_error, row.df)
-    figures = f"{unit.effect(row.estimate)} {unit.name} (95% {unit.effect(low)} to {unit.effect(high)})"
+    low, high = confidence_limits(row.estimate, row.std_error, row.df, confidence_level)
+    level = percent(confidence_level, 0)
+    figures = f"{unit.effect(row.estimate)} {unit.name} ({level} {unit.effect(low)} to {unit.effect(high)})"
     if low <= 0 <= high:
         return (
             figures,
@@ -182,28 +190,28 @@ def _effect(row: Evidence, unit: EffectUnit) -> tuple[str, str]:
     return figures, "The interval does not hold zero although nothing had begun: the trends already differed."
 
 
-def _placebo_place(row: Evidence, what: str) -> str:
+def _placebo_place(row: PairEvidence, what: str, parameters: Parameters) -> str:
     if row.share_as_extreme is None or not row.n_placebos:
         return "No other authority can be set beside it."
     count = round(row.share_as_extreme * row.n_placebos)
     text = f"{count} of {row.n_placebos} authorities as if treated {what}"
-    if row.n_placebos < FEWEST_PLACEBOS:
+    if row.n_placebos < parameters.review_placebos_min:
         return f"{text}; too few to call it usual or unusual."
-    if row.share_as_extreme <= RARE:
+    if row.share_as_extreme <= parameters.review_unusual_share:
         return f"{text}: unusual."
     return f"{text}: unremarkable among them."
 
 
-def _distance_place(row: Evidence) -> str:
+def _distance_place(row: PairEvidence, parameters: Parameters) -> str:
     if row.share_as_extreme is None or not row.n_placebos:
         return "No other authority's nearest distance can be set beside it."
     farther = round(row.share_as_extreme * row.n_placebos)
     text = f"{farther} of {row.n_placebos} other authorities have even their nearest comparator at least this far away"
-    if row.n_placebos < FEWEST_PLACEBOS:
+    if row.n_placebos < parameters.review_placebos_min:
         return f"{text}; too few to call it near or far."
-    if row.share_as_extreme >= 1 - RARE:
+    if row.share_as_extreme >= 1 - parameters.review_unusual_share:
         return f"{text}: an unusually near pair."
-    if row.share_as_extreme <= RARE:
+    if row.share_as_extreme <= parameters.review_unusual_share:
         return f"{text}: nearly all find a nearer one."
     return f"{text}: as near as others come by chance."
 
@@ -248,7 +256,7 @@ def dots_of(placebos: Sequence[Placebo], unit: EffectUnit) -> dict[str, list[flo
     return {evidence: sorted(values) for evidence, values in dots.items()}
 
 
-def set_remarks(reviewed: ReviewSet) -> list[str]:
+def set_remarks(reviewed: ReviewSet, parameters: Parameters) -> list[str]:
     """What holds for all candidates of one treated authority and outcome: noise, a short series, who is nearest."""
     remarks = []
     first = reviewed.kept[0]
@@ -269,11 +277,11 @@ def set_remarks(reviewed: ReviewSet) -> list[str]:
         for row in reviewed.placebos
         if row.evidence == NEAREST_DISTANCE and row.estimate is not None
     ]
-    if len(nearest) >= FEWEST_PLACEBOS and first.distance is not None:
+    if len(nearest) >= parameters.review_placebos_min and first.distance is not None:
         nearer = sum(value <= first.distance for value in nearest)
         said = (
             "this one's nearest is unusually near"
-            if nearer <= RARE * len(nearest)
+            if nearer <= parameters.review_unusual_share * len(nearest)
             else "the nearest here is no nearer than others find by chance"
         )
         remarks.append(
@@ -308,7 +316,7 @@ def window_words(reviewed: ReviewSet) -> str:
     )
 
 
-def check_cells(check: Check, unit: EffectUnit, foreign_measures: Sequence[str]) -> dict[str, str]:
+def check_cells(check: AssumptionCheck, unit: EffectUnit, foreign_measures: Sequence[str]) -> dict[str, str]:
     """One pooled test as cells of a table.
 
     Args:

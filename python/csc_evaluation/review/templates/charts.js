@@ -5,7 +5,6 @@
 const SVG = "http://www.w3.org/2000/svg";
 const TREATED = "#0072b2";
 const COMPARATOR = "#b94700";
-const Z95 = 1.959964;
 const ROW = { quarter: 0, name: 1, mean: 2, error: 3, z: 4, change: 5, inWindow: 6, inDistance: 7, children: 8 };
 
 function s(tag, attributes = {}, ...children) {
@@ -76,8 +75,8 @@ function trendChart(set, code, outcome) {
     svg.append(words(left, 120, "No quarter of either authority can be drawn."));
     return svg;
   }
-  const low = (row) => Math.max(0, row[ROW.mean] - Z95 * (row[ROW.error] ?? 0));
-  const high = (row) => row[ROW.mean] + Z95 * (row[ROW.error] ?? 0);
+  const low = (row) => Math.max(0, row[ROW.mean] - DATA.band_factor * (row[ROW.error] ?? 0));
+  const high = (row) => row[ROW.mean] + DATA.band_factor * (row[ROW.error] ?? 0);
   // A small authority's wide band must not flatten the lines: the axis follows the lines first.
   const means = all.map((row) => row[ROW.mean]);
   const spread = Math.max(...means) - Math.min(...means) || Math.max(...means) || 1;

@@ -269,7 +269,7 @@ function renderPair() {
   parts.push(h("p", {}, outcome.label, h("br"), h("small", {}, `${set.window_words} ${set.pandemic}`)));
   for (const remark of set.remarks) parts.push(h("p", { class: "remark" }, remark));
   parts.push(h("figure", {}, trendChart(set, candidate.code, outcome),
-    h("figcaption", {}, "Bands: 95% from each quarter's standard error, cut where they would flatten the lines. Filled marks: quarters of the matching window. Circles and the solid line: ",
+    h("figcaption", {}, `Bands: ${DATA.confidence} from each quarter's standard error, cut where they would flatten the lines. Filled marks: quarters of the matching window. Circles and the solid line: `,
       `${nameOf(set.treated)}; diamonds and the dashed line: ${nameOf(candidate.code)}. Left out: quarters whose follow-up may reach the programme; nothing after the window is drawn.`,
       hasEmptyError(set, candidate) ? " Where no child or every child had the outcome, the band closes: that is a gap in the formula, not certainty." : "")));
   parts.push(h("div", { class: "beside" },
@@ -321,14 +321,14 @@ function context(set, candidate) {
 function checks(outcome) {
   if (!outcome.checks.length) return h("p", { class: "absent" }, "Not computed in this run.");
   const trends = outcome.checks.filter((row) => row.assumption !== "common shocks"), shocks = outcome.checks.filter((row) => row.assumption === "common shocks");
-  const found = shocks.filter((row) => row.is_below_5_percent).length;
+  const found = shocks.filter((row) => row.is_significant).length;
   return h("div", {}, h("p", { class: "small" }, `Estimates in ${outcome.unit}; those of what should react to a shock in the unit of that measure. Few authorities stand behind each: finding nothing is not finding none.`),
     trends.length ? checkTable(trends) : null,
-    shocks.length ? fold(`Common shocks: ${shocks.length} rows, ${found} with p below 0.05`, checkTable(shocks)) : null);
+    shocks.length ? fold(`Common shocks: ${shocks.length} rows, ${found} with p below ${DATA.significance}`, checkTable(shocks)) : null);
 }
 
 function checkTable(checks) {
-  const heads = ["Test", "Term", "Estimate (95%)", "Statistic", "p"];
+  const heads = ["Test", "Term", `Estimate (${DATA.confidence})`, "Statistic", "p"];
   const rows = checks.flatMap((row) => [
     h("tr", { class: row.note ? "noted" : null }, h("th", { scope: "row" }, row.check), [row.term, row.estimate, row.test, row.p].map((text) => h("td", {}, text))),
     row.note ? h("tr", { class: "note" }, h("td", { colspan: heads.length }, row.note)) : null,

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 
 from csc_evaluation.errors import CscError
-from csc_evaluation.report.data import Part
+from csc_evaluation.estimation.protocol import Parameters
+from csc_evaluation.report.data import AssumptionCheck, Candidate, PairEvidence, Part
 from csc_evaluation.report.formatting import EffectUnit
 from csc_evaluation.review.context import common_shocks, context_rows
 from csc_evaluation.review.data import (
-    Candidate,
-    Check,
-    Evidence,
     Inspection,
     InstalledReview,
     Neighbour,
@@ -44,12 +42,17 @@ def payload_in(page: str) -> dict[str, Any]:
     return json.loads(found.group(1))
 
 
+@pytest.fixture
+def parameters(review_data: ReviewData) -> Parameters:
+    return review_data.protocol.parameters
+
+
 def candidate(distance: float | None, noise: float | None) -> Any:
     return SimpleNamespace(distance=distance, expected_noise=noise)
 
 
-def evidence(name: str, **changes: Any) -> Evidence:
-    row = Evidence(
+def evidence(name: str, **changes: Any) -> PairEvidence:
+    row = PairEvidence(
         outcome=OUTCOME,
         treated_la_code="335",
         comparator_la_code="202",
@@ -82,8 +85,8 @@ def test_a_distance_below_its_noise_is_said_to_say_nothing() -> None:
     assert "not known" in distance_words(candidate(1.0, None))
 
 
-def test_a_placebo_is_placed_among_the_other_authorities() -> None:
-    (found,) = evidence_findings([evidence("placebo_4")], candidate(1.0, 1.0), BINARY, "Camden")
+def test_a_placebo_is_placed_among_the_other_authorities(parameters: Parameters) -> None:
+    (found,) = evidence_findings([evidence("placebo_4")], candidate(1.0, 1.0), BINARY, parameters)
     assert found.figures == "−2.10 percentage points (95% −4.06 to −0.14)"
     assert "31 of 128 authorities as if treated show a gap at least this large: unremarkable" in found.words
     assert "does not hold zero although nothing had begun" in found.words
@@ -91,28 +94,28 @@ def test_a_placebo_is_placed_among_the_other_authorities() -> None:
     assert not found.is_extreme
 
 
-def test_a_rare_gap_is_marked_and_few_authorities_settle_nothing() -> None:
+def test_a_rare_gap_is_marked_and_few_authorities_settle_nothing(parameters: Parameters) -> None:
     rare = evidence("placebo_4", share_as_extreme=2 / 128)
     few = evidence("placebo_4", share_as_extreme=0.0, n_placebos=8)
-    (found,) = evidence_findings([rare], candidate(1.0, 1.0), BINARY, "Camden")
+    (found,) = evidence_findings([rare], candidate(1.0, 1.0), BINARY, parameters)
     assert found.is_extreme
     assert found.words.endswith(": unusual.")
-    (found,) = evidence_findings([few], candidate(1.0, 1.0), BINARY, "Camden")
+    (found,) = evidence_findings([few], candidate(1.0, 1.0), BINARY, parameters)
     assert not found.is_extreme
     assert found.words.endswith("too few to call it usual or unusual.")
 
 
-def test_degrees_of_freedom_widen_the_interval() -> None:
-    (found,) = evidence_findings([evidence("placebo_4", df=4.0)], candidate(1.0, 1.0), BINARY, "Camden")
+def test_degrees_of_freedom_widen_the_interval(parameters: Parameters) -> None:
+    (found,) = evidence_findings([evidence("placebo_4", df=4.0)], candidate(1.0, 1.0), BINARY, parameters)
     # Student's t with 4 degrees of freedom: 2.776 standard errors.
     assert found.figures.endswith("(95% −4.88 to 0.68)")
 
 
-def test_what_cannot_be_computed_shows_why_and_no_number() -> None:
+def test_what_cannot_be_computed_shows_why_and_no_number(parameters: Parameters) -> None:
     row = evidence(
         "placebo_8", status="not computable", note="3 quarters before", estimate=None, std_error=None
     )
-    (found,) = evidence_findings([row], candidate(1.0, 1.0), BINARY, "Camden")
+    (found,) = evidence_findings([row], candidate(1.0, 1.0), BINARY, parameters)
     assert found.words == "Not computable: 3 quarters before."
     assert found.value is None
     assert found.dots is None
@@ -126,16 +129,18 @@ def test_what_cannot_be_computed_shows_why_and_no_number() -> None:
         (0.0, "nearly all find a nearer"),
     ],
 )
-def test_a_distance_is_placed_among_nearest_distances(share: float, said: str) -> None:
+def test_a_distance_is_placed_among_nearest_distances(
+    share: float, said: str, parameters: Parameters
+) -> None:
     row = evidence("distance", estimate=0.4, share_as_extreme=share, n_placebos=100)
-    (found,) = evidence_findings([row], candidate(0.4, 1.0), BINARY, "Camden")
+    (found,) = evidence_findings([row], candidate(0.4, 1.0), BINARY, parameters)
     assert said in found.words
     assert found.dots == "nearest_distance"
 
 
-def test_evidence_stands_in_the_order_of_reading() -> None:
+def test_evidence_stands_in_the_order_of_reading(parameters: Parameters) -> None:
     rows = [evidence(name) for name in ("leads", "constant_gap", "placebo_8", "distance", "placebo_4")]
-    found = evidence_findings(rows, candidate(0.4, 1.0), BINARY, "Camden")
+    found = evidence_findings(rows, candidate(0.4, 1.0), BINARY, parameters)
     assert [row.key for row in found] == ["distance", "placebo_4", "placebo_8", "constant_gap", "leads"]
 
 
@@ -145,9 +150,11 @@ def kept(review_data: ReviewData, **changes: Any) -> Any:
     return dataclasses.replace(reviewed, kept=rows)
 
 
-def test_ranks_are_called_noise_when_most_candidates_lie_below_it(review_data: ReviewData) -> None:
-    noisy = set_remarks(kept(review_data, distance=0.5, expected_noise=1.0))
-    clear = set_remarks(kept(review_data, distance=1.5, expected_noise=1.0))
+def test_ranks_are_called_noise_when_most_candidates_lie_below_it(
+    review_data: ReviewData, parameters: Parameters
+) -> None:
+    noisy = set_remarks(kept(review_data, distance=0.5, expected_noise=1.0), parameters)
+    clear = set_remarks(kept(review_data, distance=1.5, expected_noise=1.0), parameters)
     assert any(remark.startswith("The ranks are mostly noise: 10 of 10 candidates") for remark in noisy)
     assert not any("mostly noise" in remark for remark in clear)
 
@@ -156,7 +163,7 @@ def test_ranks_are_called_noise_when_most_candidates_lie_below_it(review_data: R
     ("n_nearer", "said"), [(2, "unusually near"), (30, "no nearer than others find by chance")]
 )
 def test_the_nearest_is_held_against_other_authorities_nearest(
-    review_data: ReviewData, n_nearer: int, said: str
+    review_data: ReviewData, n_nearer: int, said: str, parameters: Parameters
 ) -> None:
     values = [0.1] * n_nearer + [2.0] * (100 - n_nearer)
     placebos = tuple(
@@ -166,7 +173,7 @@ def test_the_nearest_is_held_against_other_authorities_nearest(
     reviewed = dataclasses.replace(kept(review_data, distance=0.5, expected_noise=0.1), placebos=placebos)
     assert any(
         remark.startswith(f"{n_nearer} of 100 other authorities") and said in remark
-        for remark in set_remarks(reviewed)
+        for remark in set_remarks(reviewed, parameters)
     )
 
 
@@ -185,13 +192,13 @@ def test_pandemic_quarters_are_counted_in_words(review_data: ReviewData) -> None
 
 
 def test_a_check_on_another_measure_is_not_scaled_to_the_outcome() -> None:
-    check = Check(
+    check = AssumptionCheck(
         OUTCOME,
         "common_shocks",
         "reacts_referrals_per_10000",
         "school_closures",
         "computed",
-        *[None] * 12,
+        *[None] * 13,
         None,
     )
     check = dataclasses.replace(check, estimate=-12.5, ci_low=-20.0, ci_high=-5.0)
