@@ -431,7 +431,7 @@ def test_the_page_is_opened_unless_told_otherwise(
     [
         ((), "name the programme to review"),
         ((PROGRAMME, "--replace"), "--replace belongs to --import"),
-        (("--import", "x.csv", "--no-open"), "belong to writing the page"),
+        (("--import", "x.csv", "--no-open"), "do not go with it"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
