@@ -45,12 +45,14 @@ def context_rows(data: ReviewData, reviewed: ReviewSet, comparator: str) -> list
 
 
 def common_shocks(data: ReviewData, reviewed: ReviewSet) -> list[str]:
-    """Shocks of all authorities by date, each with where it lies relative to this set's quarters."""
+    """Shocks of all authorities within the data, by date, each with where it lies relative to this set's quarters."""
+    programme = data.protocol.programme
     return [
         f"{shock.shock_label}, {_span(shock.starts_on, shock.ends_on)}{_assumed(shock.is_assumed)}: {_place(shock, reviewed)}"
         for shock in data.protocol.shocks
         if shock.la_code is None
-        and (shock.ends_on is None or shock.ends_on >= data.protocol.programme.data_span_start)
+        and shock.starts_on <= programme.data_span_end
+        and (shock.ends_on is None or shock.ends_on >= programme.data_span_start)
     ]
 
 

@@ -271,6 +271,10 @@ def test_common_shocks_are_placed_against_the_window(review_data: ReviewData) ->
     # Walsall: cut-off 1 March 2019, go-live 1 September 2020; restrictions from March 2020 to July 2021.
     assert pandemic.endswith(": between cut-off and start, after the start")
     assert not any("Peter Connelly" in line for line in common_shocks(review_data, review_data.sets[0]))
+    protocol = review_data.protocol
+    earlier = dataclasses.replace(protocol.programme, data_span_end=dt.date(2020, 3, 22))
+    ended = dataclasses.replace(review_data, protocol=dataclasses.replace(protocol, programme=earlier))
+    assert not any(line.startswith("Pandemic") for line in common_shocks(ended, ended.sets[0]))
 
 
 # -- the page ----------------------------------------------------------------------------------------------
