@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study docs bench bench-landing bench-build clean
+.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study docs bench bench-landing bench-build bench-matching clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -54,8 +54,9 @@ warehouse-tests: install-dev ## dbt build with all its tests on a small syntheti
 python-tests: install-dev ## pytest
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not study" --numprocesses 2 --dist loadfile
 
-study: install-dev ## the coverage study: the demonstration over 20 seeds (slow)
+study: install-dev ## coverage over 20 seeds of the demonstration, and planted neighbours (slow)
 	$(BIN)/python benchmarks/coverage_study.py --seeds 20
+	$(BIN)/python benchmarks/planted_neighbours.py
 
 # A warehouse of landed returns is documented where CSC_WAREHOUSE names one; else the marts are made empty.
 docs: install-dev ## the data dictionary as one page that needs no network: target/data_dictionary.html
@@ -70,7 +71,7 @@ docs: install-dev ## the data dictionary as one page that needs no network: targ
 	  mkdir -p target; cp "$$folder/target/static_index.html" target/data_dictionary.html
 	@echo "target/data_dictionary.html"
 
-bench: bench-landing bench-build ## all benchmarks; figures go to benchmarks/README.md
+bench: bench-landing bench-build bench-matching ## all benchmarks; figures go to benchmarks/README.md
 
 bench-landing: install-dev ## landing against the bare parser
 	$(BIN)/python benchmarks/landing.py
@@ -78,6 +79,10 @@ bench-landing: install-dev ## landing against the bare parser
 BENCH_SCALES ?= 0.25 1.0
 bench-build: install-dev ## dbt build against the floor, at a quarter of England and at all of it (slow)
 	$(BIN)/python benchmarks/build.py --scale $(BENCH_SCALES)
+
+bench-matching: install-dev ## matching of authorities and of a million children
+	$(BIN)/python benchmarks/matching.py
+	$(BIN)/python benchmarks/cem.py
 
 clean: ## remove what the targets made, except .venv
 	rm -rf demo target logs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
