@@ -610,30 +610,11 @@ def _print_estimates(path: Path, report: RunReport) -> None:
     if others:
         table = _table(
             f"The same on other comparators ({headline.inference})",
-            *("specification", "estimate (pp)", "s.e.", "df", "p", "95% interval", "children", "authorities"),
-            right=(1, 2, 3, 4, 5, 6, 7),
+            *("specification", "effect (pp)", "s.e.", "df", "p", "95% interval"),
+            right=(1, 2, 3, 4, 5),
         )
-        for (
-            _,
-            specification,
-            n_children,
-            n_clusters,
-            n_treated,
-            _,
-            _,
-            value,
-            error,
-            df,
-            p,
-            low,
-            high,
-        ) in others:
-            table.add_row(
-                specification,
-                *_effect_cells(value, error, df, p, low, high),
-                f"{n_children:,}",
-                f"{n_clusters} ({n_treated})",
-            )
+        for _, specification, _, _, _, _, _, *effect in others:
+            table.add_row(specification, *_effect_cells(*effect))
         out.print(table)
     if report.is_unreviewed:
         out.print("Unreviewed: no person has yet looked at these matches; the nearest authority was taken.")
