@@ -12,7 +12,8 @@ from csc_evaluation.matching.authorities import AuthorityMatching
 from csc_evaluation.matching.cem import ChildMatching
 from csc_evaluation.matching.common_shocks import common_shock_checks, reaction_checks
 from csc_evaluation.matching.parallel_trends import cells_before_cut_off, leads_check, placebo_check
-from csc_evaluation.matching.stacked import as_frame, first_full_quarter, groups_of
+from csc_evaluation.matching.stacked import as_frame, groups_of
+from csc_evaluation.matching.windows import first_full_quarter
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

@@ -244,7 +244,7 @@ def refuse_unmatched(protocol: Protocol, authorities: AuthorityMatching) -> None
 
     Raises:
         NoCandidateError, MissingQuarterError, ConstantSeriesError: by what keeps the treated authorities from being
-            matched; the first kind where they differ in that.
+            matched; NoCandidateError where they differ in that.
     """
     primary = protocol.programme.primary_outcome
     needed = [primary] if primary else [row.outcome for row in protocol.outcomes]

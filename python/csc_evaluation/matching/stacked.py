@@ -17,16 +17,15 @@ import pandas as pd
 
 from csc_evaluation.estimation.inference import Inference, cr2, minimum_detectable_effect
 from csc_evaluation.estimation.linear import Array, CompressedSample, LinearFit, weighted_least_squares
-from csc_evaluation.estimation.protocol import Parameters, Protocol
+from csc_evaluation.estimation.protocol import Parameters
 from csc_evaluation.estimation.sample import OUTCOME_DECIMALS
 from csc_evaluation.matching.authorities import AuthorityMatching
 from csc_evaluation.matching.cem import KEY, ChildMatching
+from csc_evaluation.matching.evidence import COMPUTED, NOT_COMPUTABLE
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table, Value
 
-COMPUTED = "computed"
-NOT_COMPUTABLE = "not computable"
 TOO_FEW_TREATED = "too few treated"
 TOO_FEW_COMPARATORS = "too few comparators"
 REFUSED = "refused"
@@ -79,8 +78,8 @@ class Group:
 
 def groups_of(authorities: AuthorityMatching, outcome: str) -> tuple[Group, ...]:
     """The matched groups of one outcome, with their cut-offs, in order of name."""
-    last_quarter = {
-        window.site.la_code: window.quarters[-1]
+    ends = {
+        window.site.la_code: window.end
         for window in authorities.windows
         if window.outcome == outcome and window.quarters
     }
@@ -94,19 +93,11 @@ def groups_of(authorities: AuthorityMatching, outcome: str) -> tuple[Group, ...]
                 match_group=name,
                 treated_la_code=treated,
                 members=frozenset({treated, *(match.comparator_la_code for match in mine)}),
-                cut_off=(pd.Period(last_quarter[treated], "Q") + 1).start_time.date(),
+                cut_off=ends[treated],
                 go_live=mine[0].go_live_date,
             )
         )
     return tuple(groups)
-
-
-def first_full_quarter(protocol: Protocol) -> dt.date:
-    """First day of the first calendar quarter that lies wholly in the data."""
-    data_from = max(protocol.programme.data_span_start, protocol.programme.trial_start)
-    quarter = pd.Period(data_from, "Q")
-    start = quarter if quarter.start_time.date() == data_from else quarter + 1
-    return start.start_time.date()
 
 
 def outcome_values(children: ChildMatching) -> Table:

@@ -35,9 +35,14 @@ class MatchingWindow:
         """Outcome and treated authority, which name the window within its programme."""
         return self.outcome, self.site.la_code
 
+    @property
+    def end(self) -> dt.date:
+        """First day after the window's last quarter: index events before it are untouched by the programme."""
+        return _quarters_before(self.quarters[-1], -1)
+
     def placebo_date(self, n_quarters: int) -> dt.date:
-        """First day after the window's last quarter, moved back by that many quarters."""
-        return _quarters_before(self.quarters[-1], n_quarters - 1)
+        """The window's end, moved back by that many quarters."""
+        return _quarters_before(self.end, n_quarters)
 
 
 def matching_window(
@@ -78,18 +83,23 @@ def matching_window(
 def matching_windows(protocol: Protocol) -> tuple[MatchingWindow, ...]:
     """A window for each evaluated outcome and treated authority of a programme, in the order of the seeds."""
     parameters = protocol.parameters
-    data_from = max(protocol.programme.data_span_start, protocol.programme.trial_start)
     return tuple(
         matching_window(
             site,
             outcome,
-            data_from=data_from,
+            data_from=first_full_quarter(protocol),
             n_quarters=parameters.matching_quarters,
             n_quarters_min=parameters.matching_quarters_min,
         )
         for outcome in protocol.outcomes
         for site in protocol.sites
     )
+
+
+def first_full_quarter(protocol: Protocol) -> dt.date:
+    """First day of the first calendar quarter that lies wholly in the data."""
+    data_from = max(protocol.programme.data_span_start, protocol.programme.trial_start)
+    return pd.date_range(data_from, periods=1, freq="QS")[0].date()
 
 
 def full_quarters(first_day: dt.date, last_day: dt.date) -> tuple[dt.date, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from csc_evaluation.matching.common_shocks import COMMON_SHOCKS
+from csc_evaluation.matching.evidence import COMPUTED, CONSTANT_GAP, DISTANCE
+from csc_evaluation.matching.parallel_trends import PARALLEL_TRENDS
 from csc_evaluation.report import charts
 from csc_evaluation.report.charts import Drawing, Interval
 from csc_evaluation.report.data import (
@@ -37,12 +40,9 @@ from csc_evaluation.report.grid import Cell, Grid, Row
 
 EFFECT_TERM = "treated"
 MAIN_MATCH = "reviewed"
-COMPUTED = "computed"
-ASSUMPTION_NAMES = {"parallel_trends": "Parallel trends", "common_shocks": "Common shocks"}
-EVIDENCE_ORDER = ("distance", "placebo_", "constant_gap")
+ASSUMPTION_NAMES = {PARALLEL_TRENDS: "Parallel trends", COMMON_SHOCKS: "Common shocks"}
+EVIDENCE_ORDER = (DISTANCE, "placebo_", CONSTANT_GAP)
 """Evidence on a pair in the order of the page; leads of one pair are never computable and stay in the results."""
-CONSTANT_GAP = "constant_gap"
-PARALLEL_TRENDS = "parallel_trends"
 BOOLEAN_LEVELS = {"true": "yes", "false": "no"}
 
 

@@ -125,6 +125,7 @@ class OtherProgramme:
     la_code: str
     other_programme: str
     started_on: dt.date | None
+    ended_on: dt.date | None
     is_assumed: bool
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from csc_evaluation.report import charts, comparison
 from csc_evaluation.report.charts import BalancePoint, Drawing, Interval, TrendPoint
+from csc_evaluation.report.comparison import EFFECT_TERM
 from csc_evaluation.report.data import (
     COMPARATOR_ARM,
     OTHER_ARM,
@@ -52,7 +53,6 @@ from csc_evaluation.report.formatting import (
 from csc_evaluation.report.grid import Cell, Grid, Row
 from csc_evaluation.report.writing import rendered, replace_file, writable_target
 
-EFFECT_TERM = "treated"
 UNREVIEWED = "unreviewed"
 MATRIX_COLUMNS = 5
 

@@ -6,8 +6,9 @@ import datetime as dt
 from dataclasses import dataclass
 
 from csc_evaluation.estimation.protocol import Shock
+from csc_evaluation.report.data import OtherProgramme
 from csc_evaluation.report.formatting import english_date, financial_year, words
-from csc_evaluation.review.data import OtherProgramme, ReviewData, ReviewSet
+from csc_evaluation.review.data import ReviewData, ReviewSet
 
 NOT_LANDED = "not landed"
 NONE_KNOWN = "none known"

@@ -21,9 +21,11 @@ from csc_evaluation.estimation.protocol import Outcome, Protocol, Site, read_pro
 from csc_evaluation.report.data import (
     AssumptionCheck,
     Candidate,
+    OtherProgramme,
     PairEvidence,
     Part,
     R,
+    Run,
     SeriesPoint,
     Source,
     fetch,
@@ -50,17 +52,6 @@ REVIEW_COLUMNS = (
     "candidates_hash",
 )
 """Columns of ``seeds/protocol/match_reviews.csv``, in the order of the file."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """The run whose candidates are reviewed."""
-
-    run_id: str
-    programme: str
-    stage: str
-    status: str
-    started_at: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -112,17 +103,6 @@ class Quality:
     last_year: int
     worst_severity: str
     doubts: str
-
-
-@dataclass(frozen=True)
-class OtherProgramme:
-    """One row of ``protocol.other_programmes``."""
-
-    la_code: str
-    other_programme: str
-    started_on: dt.date | None
-    ended_on: dt.date | None
-    is_assumed: bool
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from csc_evaluation.matching.evidence import LEADS
+from csc_evaluation.matching.parallel_trends import PARALLEL_TRENDS
+from csc_evaluation.matching.windows import PANDEMIC
 from csc_evaluation.report.data import Candidate, SeriesPoint
 from csc_evaluation.report.formatting import (
     Disclosure,
@@ -34,7 +37,6 @@ from csc_evaluation.review.data import (
     load_review_data,
 )
 from csc_evaluation.review.wording import (
-    LEADS,
     band_factor,
     check_cells,
     distance_words,
@@ -48,8 +50,6 @@ from csc_evaluation.review.wording import (
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("work.js", "charts.js", "review.js")
 FORMAT = 1
-PANDEMIC_KIND = "pandemic"
-PARALLEL_TRENDS = "parallel_trends"
 
 
 def write_review(programme: str, *, warehouse: Path, output: Path, run_id: str | None = None) -> Path:
@@ -217,7 +217,7 @@ def _set(data: ReviewData, reviewed: ReviewSet, place_of: dict[str, int]) -> dic
         "pandemic_spans": [
             [row.starts_on.isoformat(), row.ends_on.isoformat() if row.ends_on else None]
             for row in data.protocol.shocks
-            if row.la_code is None and row.kind == PANDEMIC_KIND
+            if row.la_code is None and row.kind == PANDEMIC
         ],
         "common_shocks": common_shocks(data, reviewed),
         "dots": dots_of(reviewed.placebos, unit),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from csc_evaluation.estimation.protocol import Parameters
+from csc_evaluation.matching.evidence import COMPUTED, CONSTANT_GAP, DISTANCE, LEADS, NEAREST_DISTANCE
 from csc_evaluation.report.data import AssumptionCheck, Candidate, PairEvidence
 from csc_evaluation.report.formatting import (
     MISSING,
@@ -23,11 +24,6 @@ from csc_evaluation.report.formatting import (
 )
 from csc_evaluation.review.data import Placebo, ReviewSet
 
-COMPUTED = "computed"
-CONSTANT_GAP = "constant_gap"
-DISTANCE = "distance"
-NEAREST_DISTANCE = "nearest_distance"
-LEADS = "leads"
 REACTS = "reacts_"
 
 

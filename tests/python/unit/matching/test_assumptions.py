@@ -33,10 +33,10 @@ from csc_evaluation.matching.stacked import (
     CheckRow,
     Group,
     as_frame,
-    first_full_quarter,
     groups_of,
     stacked_rows,
 )
+from csc_evaluation.matching.windows import first_full_quarter
 from csc_evaluation.warehouse import ibis_readable
 from support.marts_fixture import OUTCOME, PROGRAMME, World, write_warehouse
 from support.regressions import as_sample, dense_reference
