@@ -148,7 +148,7 @@ def _on_treated_authorities(
         "treated_authorities",
         n_treated,
         f"Treated authorities with children referred after go-live: {n_treated} of "
-        f"{len(sample.compressed.cluster_names)} authorities in the regression."
+        f"{len(sample.cluster_names)} authorities in the regression."
         + ("" if is_testable else " Too few for a p-value or an interval from these methods."),
         threshold=parameters.treated_clusters_min,
         flagged=not is_testable,

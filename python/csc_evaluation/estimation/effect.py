@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from csc_evaluation.estimation.inference import Inference, cr1, cr2
-from csc_evaluation.estimation.linear import weighted_least_squares
+from csc_evaluation.estimation.moments import least_squares_of_moments
 from csc_evaluation.estimation.protocol import Outcome, Protocol, Specification
 from csc_evaluation.estimation.sample import TREATED, RegressionSample
 
@@ -81,7 +81,7 @@ def estimate_effect(
         NotIdentifiedError: the effect cannot be told apart from fixed effects and covariates.
     """
     parameters = protocol.parameters
-    fit = weighted_least_squares(sample.compressed, required=(TREATED,))
+    fit = least_squares_of_moments(sample.moments, required=(TREATED,))
     inferences = [method(fit, TREATED, confidence_level=parameters.confidence_level) for method in (cr2, cr1)]
     n_treated_clusters = len(sample.treated_clusters)
     is_testable = n_treated_clusters >= parameters.treated_clusters_min
@@ -126,7 +126,6 @@ def estimate_effect(
 
 def baseline_mean(sample: RegressionSample) -> float | None:
     """Weighted mean of the outcome among matched children of treated authorities before go-live; ``None`` without any."""
-    before = sample.cells[sample.cells.is_treated_authority & ~sample.cells.is_treated]
-    weight = before.weight.to_numpy(float)
-    mass = float(weight @ before.n_rows.to_numpy(float))
-    return float(weight @ before.sum_y.to_numpy(float)) / mass if mass > 0 else None
+    before = (sample.times.is_treated_authority & ~sample.times.is_treated).to_numpy(bool)
+    mass = float(sample.time_sums.sum_w[before].sum())
+    return float(sample.time_sums.wy[before].sum()) / mass if mass > 0 else None

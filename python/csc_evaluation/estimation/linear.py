@@ -25,6 +25,14 @@ class NotIdentifiedError(CscError):
     """The effect cannot be told apart from the other regressors in this sample."""
 
 
+def not_identified(column: str) -> str:
+    """What to say of a column that is a combination of the others."""
+    return (
+        f"the effect ({column}) cannot be estimated: in the matched children it is a combination of the fixed effects "
+        "and covariates. It needs treated authorities observed both before and after go-live."
+    )
+
+
 @dataclass(frozen=True)
 class CompressedSample:
     """Cells of a regression: ``C`` cells, ``K`` columns.
@@ -127,10 +135,7 @@ def weighted_least_squares(sample: CompressedSample, *, required: Sequence[str] 
     dropped = tuple(names[j] for j in range(len(names)) if j not in kept)
     for name in required:
         if name in dropped:
-            raise NotIdentifiedError(
-                f"the effect ({name}) cannot be estimated: in the matched children it is a combination of the fixed effects "
-                "and covariates. It needs treated authorities observed both before and after go-live."
-            )
+            raise NotIdentifiedError(not_identified(name))
     x, scale = x[:, kept], scale[kept]
     columns = tuple(names[j] for j in kept)
 

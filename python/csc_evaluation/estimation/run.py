@@ -211,7 +211,9 @@ def _estimate_outcome(
         outcome=outcome.outcome,
         estimates=(*effect.estimates, *sensitivity.estimates),
         diagnostics=(*diagnostics, *sensitivity.diagnostics),
-        n_treated_children=int(sample.cells.n_rows[sample.cells.is_treated_authority].sum()),
+        n_treated_children=int(
+            sample.time_sums.n_rows[sample.times.is_treated_authority.to_numpy(bool)].sum()
+        ),
         tables=tables,
     )
 
