@@ -498,7 +498,7 @@ def _design(coded: _Coded, covariates: Sequence[Covariate], fixed_effects: Seque
             )
         else:
             level_mass = np.bincount(coded.codes[variable.name], weights=mass, minlength=len(variable.labels))
-            names, dummies = _numbers(variable.name, variable.numbers, level_mass)
+            names, dummies = _numbers(variable.name, variable.numbers, level_mass.astype(np.float64))
         blocks.append((variable.name, names, dummies))
 
     for name in fixed_effects:
