@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +151,32 @@ def moments_of_rows(sample: CompressedSample, sum_yy: Array | None = None) -> Cl
         xy[g], xwy[g] = x.T @ sample.sum_y[m], x.T @ (w * sample.sum_y[m])
         n_rows[g], sum_w[g], ywy[g] = sample.n_rows[m].sum(), w @ n[m], w @ squares[m]
     return ClusterMoments(sample.columns, sample.cluster_names, n_rows, sum_w, xx, xwx, xwwx, xy, xwy, ywy)
+
+
+def unit_sums_of_rows(sample: CompressedSample, unit: NDArray[np.signedinteger[Any]]) -> UnitSums:
+    """Sums over units of dense cells; ``unit`` is ``(C,)``, numbers from 0, each unit within one cluster."""
+    n_units = int(unit.max()) + 1
+    n, w, x, y = sample.n_rows.astype(np.float64), sample.weight, sample.x, sample.sum_y
+    cluster = np.zeros(n_units, dtype=np.int64)
+    cluster[unit] = sample.cluster
+
+    def added(values: Array) -> Array:
+        total = np.zeros((n_units, *values.shape[1:]))
+        np.add.at(total, unit, values)
+        return total
+
+    return UnitSums(
+        cluster=cluster,
+        n_rows=added(n),
+        sum_w=added(n * w),
+        sum_ww=added(n * w * w),
+        x=added(n[:, None] * x),
+        wx=added((n * w)[:, None] * x),
+        wwx=added((n * w * w)[:, None] * x),
+        y=added(y),
+        wy=added(w * y),
+        wwy=added(w * w * y),
+    )
 
 
 def least_squares_of_moments(moments: ClusterMoments, *, required: Sequence[str] = ()) -> LinearFit:
