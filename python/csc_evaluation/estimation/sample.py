@@ -233,16 +233,53 @@ def regression_sample(
     """
     left_out = set(matching.missing_dropped)
     covariates = [row for row in protocol.covariates_of(outcome.outcome) if row.covariate not in left_out]
-    effects = list(dict.fromkeys(part for name in specification.fixed_effects for part in name.split(":")))
     n_children, is_by_term = _extent(matching)
-    rows, columns = _rows(matching, covariates, effects, is_stacked=is_stacked, is_weighted=is_weighted)
-    coded = _coded_cells(rows, columns, covariates, effects, is_by_term=is_by_term)
-    design = _design(coded, covariates, specification.fixed_effects)
-    n_rows = int(coded.n_rows.sum())
+    n_distinct_rows = None
     if is_stacked:
-        n_rows = int(matching.values.semi_join(matching.weights, KEY).count().execute())
+        n_distinct_rows = int(matching.values.semi_join(matching.weights, KEY).count().execute())
+    return compress_rows(
+        outcome.outcome,
+        _rows(matching, is_stacked=is_stacked, is_weighted=is_weighted),
+        covariates,
+        specification.fixed_effects,
+        n_children=n_children,
+        is_by_term=is_by_term,
+        n_distinct_rows=n_distinct_rows,
+    )
+
+
+def compress_rows(
+    outcome: str,
+    rows: Table,
+    covariates: Sequence[Covariate],
+    fixed_effects: Sequence[str],
+    *,
+    n_children: int,
+    is_by_term: bool = False,
+    n_distinct_rows: int | None = None,
+) -> RegressionSample:
+    """Compress rows of a regression, one per child, index event and term (and matched group, if stacked).
+
+    Args:
+        outcome: name of the outcome.
+        rows: ``la_code, quarter_start, is_treated_authority, is_treated, weight, outcome_value``, the fixed effects and the
+            covariates; ``match_group`` where groups are stacked, ``term`` where the outcome is by school term.
+        covariates: how each enters.
+        fixed_effects: columns; ``a:b`` is a dummy per combination.
+        n_children: distinct children and index events.
+        is_by_term: whether there is a dummy per term.
+        n_distinct_rows: where rows stand more than once; default all rows.
+
+    Raises:
+        CscError: a numeric covariate holds text, or a covariate has too many values to be compressed.
+    """
+    effects = list(dict.fromkeys(part for name in fixed_effects for part in name.split(":")))
+    authority = [row.covariate for row in covariates if row.level == "authority"]
+    group = [GROUP] if GROUP in rows.columns else []
+    times = list(dict.fromkeys([CLUSTER, QUARTER, *group, *effects, *authority, *ARM_COLUMNS]))
+    coded = _coded_cells(rows, times, covariates, effects, is_by_term=is_by_term)
     return RegressionSample(
-        outcome=outcome.outcome,
+        outcome=outcome,
         times=coded.times,
         variables=coded.variables,
         time=coded.time,
@@ -251,10 +288,10 @@ def regression_sample(
         n_rows=coded.n_rows,
         sum_y=coded.sum_y,
         sum_yy=coded.sum_yy,
-        design=design,
+        design=_design(coded, covariates, fixed_effects),
         covariates=tuple(row.covariate for row in covariates),
         n_children=n_children,
-        n_distinct_rows=n_rows,
+        n_distinct_rows=int(coded.n_rows.sum()) if n_distinct_rows is None else n_distinct_rows,
     )
 
 
@@ -303,15 +340,8 @@ class _Digit:
         return column.cases(*choices, else_=missing).cast("int64")
 
 
-def _rows(
-    matching: ChildMatching,
-    covariates: Sequence[Covariate],
-    effects: Sequence[str],
-    *,
-    is_stacked: bool,
-    is_weighted: bool,
-) -> tuple[Table, list[str]]:
-    """A row per matched child, index event and term (and group, if stacked), with ``weight``; and its time columns."""
+def _rows(matching: ChildMatching, *, is_stacked: bool, is_weighted: bool) -> Table:
+    """A row per matched child, index event and term (and group, if stacked), with ``weight`` and ``quarter_start``."""
     weights = (
         matching.group_weights.select(GROUP, *KEY, weight="group_weight")
         if is_stacked
@@ -322,10 +352,7 @@ def _rows(
     rows = matching.sample.inner_join(weights, KEY).inner_join(matching.values, KEY)
     if QUARTER not in rows.columns:
         rows = rows.mutate(**{QUARTER: rows.index_date.truncate("Q").cast("date")})
-    authority = [row.covariate for row in covariates if row.level == "authority"]
-    group = [GROUP] if is_stacked else []
-    times = list(dict.fromkeys([CLUSTER, QUARTER, *group, *effects, *authority, *ARM_COLUMNS]))
-    return rows, times
+    return rows
 
 
 def _coded_cells(
