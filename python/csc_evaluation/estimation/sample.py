@@ -28,7 +28,7 @@ from csc_evaluation.matching.cem import KEY, MISSING_LEVEL, ChildMatching
 from csc_evaluation.matching.coarsening import level_text
 
 if TYPE_CHECKING:
-    from ibis.expr.types import IntegerValue, Table, Value
+    from ibis.expr.types import IntegerValue, Table
 
 TREATED = "treated"
 INTERCEPT = "intercept"
@@ -328,10 +328,18 @@ class _Digit:
     def size(self) -> int:
         return len(self.values) + 1
 
-    def code(self, column: Value) -> IntegerValue:
-        missing = len(self.values)
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether codes come from a join: a number with a fraction written out in SQL need not be the same number."""
+        return any(isinstance(value, float) for value in self.values)
+
+    def code(self, rows: Table) -> IntegerValue:
+        """The code of each row."""
+        missing, column = len(self.values), rows[self.name]
         if not self.values:
             return ibis.literal(0).cast("int64")
+        if self.is_looked_up:
+            return rows[f"code_of_{self.name}"].fill_null(missing)
         if all(type(value) is int for value in self.values):
             low, high = int(self.values[0]), int(self.values[-1])  # type: ignore[call-overload]
             if high - low + 1 == len(self.values):
@@ -372,6 +380,7 @@ def _coded_cells(
     # An authority's numbers follow from its other columns; where they do not, they are variables of the child.
     measures = [name for name in times if name in numeric and name not in effects]
     time_digits = [_digit(rows, name) for name in times if name not in measures]
+    rows = _with_codes(rows, time_digits)
     time_code = _packed(rows, time_digits)
     known = rows.select(time_code=time_code, **{name: rows[name] for name in measures})
     by_time = known.group_by("time_code").agg(
@@ -392,9 +401,9 @@ def _coded_cells(
     of_child = [row.covariate for row in covariates if row.level != "authority"]
     wanted = list(dict.fromkeys([*([TERM] if is_by_term else []), *of_child, *varying]))
     digits = [_digit(rows, name) for name in wanted if name not in times or name in varying]
-
+    rows = _with_codes(rows, digits)
     keyed = rows.select(
-        time_code=time_code,
+        time_code=_packed(rows, time_digits),
         child_code=_packed(rows, digits) if digits else ibis.literal(0).cast("int64"),
         weight=rows.weight,
         outcome_value=rows.outcome_value,
@@ -455,6 +464,23 @@ def _digit(rows: Table, name: str) -> _Digit:
     return _Digit(name, tuple(values))
 
 
+def _with_codes(rows: Table, digits: Sequence[_Digit]) -> Table:
+    """The rows with a code for each digit that is looked up."""
+    for digit in digits:
+        if digit.is_looked_up:
+            code = f"code_of_{digit.name}"
+            codes = ibis.memtable(
+                pd.DataFrame(
+                    {
+                        "level_value": np.array(digit.values, dtype=np.float64),
+                        code: np.arange(len(digit.values)),
+                    }
+                )
+            )
+            rows = rows.left_join(codes, rows[digit.name] == codes.level_value).drop("level_value")
+    return rows
+
+
 def _packed(rows: Table, digits: Sequence[_Digit]) -> IntegerValue:
     sizes = [digit.size for digit in digits]
     if prod(sizes) > MOST_CODES:
@@ -464,7 +490,7 @@ def _packed(rows: Table, digits: Sequence[_Digit]) -> IntegerValue:
         )
     packed: IntegerValue | None = None
     for digit in digits:
-        code = digit.code(rows[digit.name])
+        code = digit.code(rows)
         packed = code if packed is None else packed * digit.size + code
     assert packed is not None  # noqa: S101 - the authority is always among them
     return packed.cast("int64")
