@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study docs bench bench-landing bench-build bench-matching clean
+.PHONY: help install install-dev demo test lint types sql-lint python-tests warehouse-tests study docs bench bench-landing bench-build bench-matching bench-estimation clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -71,7 +71,7 @@ docs: install-dev ## the data dictionary as one page that needs no network: targ
 	  mkdir -p target; cp "$$folder/target/static_index.html" target/data_dictionary.html
 	@echo "target/data_dictionary.html"
 
-bench: bench-landing bench-build bench-matching ## all benchmarks; figures go to benchmarks/README.md
+bench: bench-landing bench-build bench-matching bench-estimation ## all benchmarks; figures go to benchmarks/README.md
 
 bench-landing: install-dev ## landing against the bare parser
 	$(BIN)/python benchmarks/landing.py
@@ -83,6 +83,9 @@ bench-build: install-dev ## dbt build against the floor, at a quarter of England
 bench-matching: install-dev ## matching of authorities and of a million children
 	$(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/cem.py
+
+bench-estimation: install-dev ## a million weighted rows against pyfixest and statsmodels
+	$(BIN)/python benchmarks/estimation.py
 
 clean: ## remove what the targets made, except .venv
 	rm -rf demo target logs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,6 +42,8 @@ OUTCOME_DECIMALS = "decimal(18, 9)"
 MOST_LEVELS = 5_000
 """A covariate with more different values cannot be compressed."""
 MOST_CODES = 2**62
+MOST_COMBINATIONS = 256
+"""Levels that a composite of variables may have when moments are added up; its pairs should fit a processor's cache."""
 
 Codes = NDArray[np.signedinteger[Any]]
 
@@ -611,13 +613,26 @@ def _numbers(name: str, numbers: Array, mass: Array) -> tuple[tuple[str, ...], A
 # -- moments ---------------------------------------------------------------------------------------------------
 
 
+def _merged(sample: RegressionSample) -> list[tuple[Codes, Array]]:
+    """The variables as few composites: codes, and the columns that each combination of levels stands for."""
+    composites: list[tuple[Codes, Array]] = []
+    for variable in sorted(sample.variables, key=lambda row: (len(row.labels), row.name)):
+        codes, encoding = sample.codes[variable.name], sample.design.variables[variable.name]
+        if composites and len(composites[-1][1]) * len(encoding) <= MOST_COMBINATIONS:
+            before, columns = composites.pop()
+            codes = before * len(encoding) + codes
+            encoding = (columns[:, None, :] + encoding[None, :, :]).reshape(-1, encoding.shape[1])
+        composites.append((codes, encoding))
+    return composites
+
+
 def _add_up(sample: RegressionSample) -> tuple[ClusterMoments, UnitSums]:
     """Moments by authority and sums by time, from counts of pairs of levels.
 
     With ``N`` the counts of pairs and ``E`` the columns that the levels stand for, ``X'X = E'NE``; likewise with weights
-    and squared weights for counts.
+    and squared weights for counts. Variables of few levels are taken together first: fewer pairs to count.
     """
-    design, variables = sample.design, sample.variables
+    design, merged = sample.design, _merged(sample)
     k, n_times, names = len(design.columns), len(sample.times), sample.cluster_names
     n_clusters = len(names)
     xx, xwx, xwwx = (np.zeros((n_clusters, k, k)) for _ in range(3))
@@ -632,10 +647,10 @@ def _add_up(sample: RegressionSample) -> tuple[ClusterMoments, UnitSums]:
             slice(cell_edges[g], cell_edges[g + 1]),
             slice(time_edges[g], time_edges[g + 1]),
         )
-        width = [times.stop - times.start, *(len(variable.labels) for variable in variables)]
+        width = [times.stop - times.start, *(len(encoding) for _, encoding in merged)]
         starts = np.concatenate([[0], np.cumsum(width)])
-        codes = [sample.time[cells] - times.start] + [sample.codes[row.name][cells] for row in variables]
-        encoding = np.vstack([design.times[times], *(design.variables[row.name] for row in variables)])
+        codes = [sample.time[cells] - times.start] + [code[cells] for code, _ in merged]
+        encoding = np.vstack([design.times[times], *(encoding for _, encoding in merged)])
         n, w = sample.n_rows[cells].astype(np.float64), sample.weight[cells]
         y = sample.sum_y[cells]
         masses = [n, n * w, n * w * w]
