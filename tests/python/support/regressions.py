@@ -114,3 +114,33 @@ def dense_reference(sample: CompressedSample, term: str) -> Dense:
         se_cr2=float(np.sqrt(cr2)),
         df=float(np.trace(joint) ** 2 / (joint**2).sum()),
     )
+
+
+def restricted_wild_statistics(
+    sample: CompressedSample, term: str, null: float, signs: Array
+) -> tuple[Array, Array]:
+    """``b* - null`` and CR1 variances by refitting the rows for each pattern of signs (restricted wild cluster bootstrap)."""
+    assert (sample.n_rows == 1).all()
+    x, w, y, cluster = sample.x, sample.weight, sample.sum_y, sample.cluster
+    j = sample.columns.index(term)
+    root = np.sqrt(w)
+    others = np.delete(x, j, axis=1)
+    under_null = np.linalg.lstsq(root[:, None] * others, root * (y - null * x[:, j]), rcond=None)[0]
+    fitted = others @ under_null + null * x[:, j]
+    residual = y - fitted
+    bread = np.linalg.inv(x.T @ (w[:, None] * x))
+    n, k = x.shape
+    count = len(np.unique(cluster))
+    numerators, variances = [], []
+    for pattern in signs:
+        drawn = fitted + pattern[cluster] * residual
+        beta = np.linalg.lstsq(root[:, None] * x, root * drawn, rcond=None)[0]
+        rest = drawn - x @ beta
+        meat = np.zeros((k, k))
+        for g in np.unique(cluster):
+            score = x[cluster == g].T @ (w[cluster == g] * rest[cluster == g])
+            meat += np.outer(score, score)
+        covariance = count / (count - 1) * (n - 1) / (n - k) * bread @ meat @ bread
+        numerators.append(beta[j] - null)
+        variances.append(covariance[j, j])
+    return np.array(numerators), np.array(variances)
