@@ -48,8 +48,6 @@ class ReviewPage:
     def _wait_until_windows_are_closed(self) -> None:
         """The browser closes a window a moment after its key; keys in between would be lost, as a person's never are."""
         self.page.wait_for_selector("dialog[open]", state="detached")
-        # On a busy machine the keyboard is handed back to the page a moment after the window has gone.
-        self.page.wait_for_function("document.hasFocus() && !document.activeElement.closest('dialog')")
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))
