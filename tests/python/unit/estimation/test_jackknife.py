@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import pyfixest
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +47,23 @@ def test_leaving_out_a_cluster_is_refitting_without_its_rows(seed: int, weighted
             assert inference.p_value == pytest.approx(2 * stats.t.sf(abs(t), n_clusters - 1), rel=1e-9)
             half_width = stats.t.ppf(0.95, n_clusters - 1) * std_error
             assert inference.ci_high - inference.ci_low == pytest.approx(2 * half_width, rel=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_cr3_agrees_with_pyfixest_but_for_the_factor(weighted: bool) -> None:
+    sample = simulate(1, weighted=weighted)
+    rows = pd.DataFrame(sample.x[:, 1:], columns=list(sample.columns[1:]))
+    rows = rows.assign(y=sample.sum_y, authority=sample.cluster, weight=sample.weight)
+    theirs = pyfixest.feols(
+        f"y ~ {' + '.join(sample.columns[1:])}",
+        rows,
+        vcov={"CRV3": "authority"},
+        weights="weight" if weighted else None,
+        ssc=pyfixest.ssc(k_adj=False, G_adj=False),
+    )
+    ours = cr3(weighted_least_squares(sample, required=("treated",)), "treated", confidence_level=0.95)
+    # Without its small-sample corrections pyfixest has the bare sum; ours has (G-1)/G, with eight clusters.
+    assert ours.std_error == pytest.approx(np.sqrt(7 / 8) * theirs.se()["treated"], rel=1e-8)
 
 
 def test_without_the_only_treated_cluster_there_is_no_estimate() -> None:
