@@ -237,7 +237,7 @@ def hansen_autoregression(
             f"the serial correlation of order {order} cannot be estimated: {n_rows} authority-quarters have {order} quarters before "
             f"them without a gap, and the longest series has {longest}. Take a lower order or longer series."
         )
-    plain = np.linalg.solve(gram, score)
+    plain: Array = np.asarray(np.linalg.solve(gram, score), dtype=np.float64)
     rho, _ = _stationary(plain)
     for _ in range(MOST_ITERATIONS):
         proposed, is_shrunk = _stationary(rho + plain - _limit_of_least_squares(rho, patterns))
