@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from csc_evaluation.estimation.inference import Inference
+from csc_evaluation.estimation.inference import Inference, cr1_of_scores, t_test
 from csc_evaluation.estimation.linear import (
     COLLINEARITY_TOLERANCE,
     Array,
@@ -41,10 +41,8 @@ from csc_evaluation.estimation.logistic import (
     NoConvergenceError,
     OneOutcomeError,
     check_binary,
-    cr1_of_influence,
     separating_columns,
     separation,
-    t_test,
 )
 
 NEGLIGIBLE_EXPONENT = 50.0
@@ -189,8 +187,13 @@ def cr1(fit: ConditionalLogitFit, term: str, *, confidence_level: float) -> Infe
         confidence_level: coverage of the interval, for example 0.95.
     """
     influence = fit.scores @ fit.inverse_hessian[:, fit.columns.index(term)]
-    return cr1_of_influence(
-        influence, term, fit.coefficient(term), fit.n_rows, len(fit.columns), confidence_level
+    return cr1_of_scores(
+        influence,
+        term,
+        fit.coefficient(term),
+        fit.n_rows,
+        len(fit.columns),
+        confidence_level=confidence_level,
     )
 
 

@@ -32,7 +32,7 @@ class Inference:
     """A test of one coefficient against zero.
 
     Attributes:
-        method: ``cr1_t`` or ``cr2_satterthwaite``.
+        method: ``cr1_t``, ``cr2_satterthwaite``, ``cr3_t`` or ``model_z``.
         estimate, std_error: in units of the outcome.
         statistic: their ratio; df: degrees of freedom of its t distribution; p_value: two-sided.
         ci_low, ci_high: interval at ``confidence_level``.
@@ -94,13 +94,39 @@ def cr1(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
     """
     contrast = _whitened_contrast(fit, term)
     scores = np.array([contrast @ (gw.T @ residual) for _, gw, residual in _whitened(fit)])
-    n_clusters, n_rows, n_columns = len(fit.clusters), fit.n_rows, len(fit.columns)
-    # With one cluster, or no degree of freedom left, the correction divides by zero: no inference.
+    return cr1_of_scores(
+        scores, term, fit.coefficient(term), fit.n_rows, len(fit.columns), confidence_level=confidence_level
+    )
+
+
+def cr1_of_scores(
+    scores: Array, term: str, estimate: float, n_rows: int, n_columns: int, *, confidence_level: float
+) -> Inference:
+    """CR1 with ``t(G - 1)`` from ``(G,)`` what each cluster adds to the estimate; not a number where it is not defined.
+
+    Args:
+        scores: one per cluster; they sum to zero at the estimate.
+        term: what is estimated; estimate: its estimate.
+        n_rows: ``N``; n_columns: ``K``.
+        confidence_level: coverage of the interval, for example 0.95.
+    """
+    correction = cr1_correction(len(scores), n_rows, n_columns)
+    df = len(scores) - 1 if np.isfinite(correction) else float("nan")
+    return t_test(
+        "cr1_t", term, estimate, float(np.sqrt(correction * (scores @ scores))), df, confidence_level
+    )
+
+
+def cr1_correction(n_clusters: int, n_rows: int, n_columns: int) -> float:
+    """``G/(G-1) x (N-1)/(N-K)``; not a number with one cluster, or without a degree of freedom left.
+
+    Example:
+        >>> cr1_correction(5, 101, 21)
+        1.5625
+    """
     if n_clusters < 2 or n_rows <= n_columns:
-        return _summary("cr1_t", fit, term, float("nan"), float("nan"), confidence_level)
-    correction = n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_columns)
-    variance = correction * float(scores @ scores)
-    return _summary("cr1_t", fit, term, np.sqrt(variance), n_clusters - 1, confidence_level)
+        return float("nan")
+    return n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_columns)
 
 
 def cr2(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
@@ -121,7 +147,7 @@ def cr2(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
     spread = float(np.sum(products * products))
     df = float(np.trace(products)) ** 2 / spread if spread > 0 else float("nan")
     std_error = float(np.sqrt(scores[:, 0] @ scores[:, 0]))
-    return _summary("cr2_satterthwaite", fit, term, std_error, df, confidence_level)
+    return t_test("cr2_satterthwaite", term, fit.coefficient(term), std_error, df, confidence_level)
 
 
 def cr2_wald(fit: LinearFit, restrictions: Sequence[str | Mapping[str, float]]) -> WaldTest | RefusedTest:
@@ -283,16 +309,16 @@ def _inverse_root(covariance: Array) -> Array:
     return (vectors * powers) @ vectors.T
 
 
-def _summary(
-    method: str, fit: LinearFit, term: str, std_error: float, df: float, confidence_level: float
+def t_test(
+    method: str, term: str, estimate: float, std_error: float, df: float, confidence_level: float
 ) -> Inference:
-    estimate = fit.coefficient(term)
+    """A test against zero and an interval from an estimate and its error; ``df`` infinite is the normal distribution."""
     statistic = estimate / std_error if std_error > 0 else float("nan")
     half_width = float(stats.t.ppf((1 + confidence_level) / 2, df)) * std_error
     return Inference(
         method=method,
         term=term,
-        estimate=estimate,
+        estimate=float(estimate),
         std_error=float(std_error),
         statistic=float(statistic),
         df=float(df),

@@ -9,11 +9,12 @@ its range, and an estimate counts as identified when its contrast lies in that r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from csc_evaluation.estimation.inference import Inference, _summary, _whitened, _whitened_contrast
+from csc_evaluation.estimation.inference import Inference, _whitened, _whitened_contrast, t_test
 from csc_evaluation.estimation.linear import Array, LinearFit, NotIdentifiedError
 
 RANK_TOLERANCE = 1e-10
@@ -89,10 +90,23 @@ def cr3(fit: LinearFit, term: str, *, confidence_level: float) -> Inference:
             f"CR3 needs an estimate without each cluster, and without {', '.join(lost)} the effect ({term}) cannot be "
             "estimated: it is then a combination of the fixed effects and covariates."
         )
-    n_clusters = len(fit.clusters)
-    changes = np.array([value for value in estimates.values() if value is not None]) - fit.coefficient(term)
+    without = [value for value in estimates.values() if value is not None]
+    return jackknife_test(term, fit.coefficient(term), without, confidence_level=confidence_level)
+
+
+def jackknife_test(
+    term: str, estimate: float, without: Sequence[float], *, confidence_level: float
+) -> Inference:
+    """CR3 from the estimate and those without each cluster: ``(G-1)/G x sum over g of (b_(g) - b)^2``, ``t(G-1)``.
+
+    Example:
+        >>> round(jackknife_test("x", 2.0, [1.0, 2.0, 4.0], confidence_level=0.95).std_error, 6)
+        1.825742
+    """
+    n_clusters = len(without)
+    changes = np.asarray(without) - estimate
     std_error = float(np.sqrt((n_clusters - 1) / n_clusters * float(changes @ changes)))
-    return _summary("cr3_t", fit, term, std_error, n_clusters - 1, confidence_level)
+    return t_test("cr3_t", term, estimate, std_error, n_clusters - 1, confidence_level)
 
 
 def cluster_leverage(fit: LinearFit, term: str) -> ClusterLeverage:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import expit
 
 from csc_evaluation.errors import CscError
-from csc_evaluation.estimation.inference import Inference
+from csc_evaluation.estimation.inference import Inference, cr1_correction, cr1_of_scores
+from csc_evaluation.estimation.jackknife import jackknife_test
 from csc_evaluation.estimation.linear import (
     Array,
     CompressedSample,
@@ -32,7 +32,7 @@ from csc_evaluation.estimation.linear import (
     _stacked_root,
     not_identified,
 )
-from csc_evaluation.estimation.wild_bootstrap import TIE_TOLERANCE, rademacher_draws, rademacher_signs
+from csc_evaluation.estimation.wild_bootstrap import TIE_TOLERANCE
 
 GRADIENT_TOLERANCE = 1e-10
 """Converged when no element of the gradient exceeds this share of the sum of its terms' sizes."""
@@ -44,8 +44,6 @@ SUSPICIOUS_PREDICTOR = 12.0
 """A cell of one outcome whose linear predictor is farther from zero than this makes us look for separation."""
 SEPARATION_TOLERANCE = 1e-5
 """Of scaled columns: what a separating direction must gain in some cell; the solver is exact to 1e-7."""
-MOST_CLUSTERS_ENUMERATED = 12
-"""Up to this many clusters all patterns of signs are gone through (definitions, section 9)."""
 
 
 class SeparationError(CscError):
@@ -249,7 +247,9 @@ def cr1(fit: LogisticFit, target: str | AverageEffect, *, confidence_level: floa
         term, estimate = target, fit.coefficient(target)
         gradient = np.eye(len(fit.columns))[fit.columns.index(target)]
     influence = fit.scores @ (fit.inverse_hessian @ gradient)
-    return cr1_of_influence(influence, term, estimate, fit.n_observations, len(fit.columns), confidence_level)
+    return cr1_of_scores(
+        influence, term, estimate, fit.n_observations, len(fit.columns), confidence_level=confidence_level
+    )
 
 
 def cr3(fit: LogisticFit, sample: CompressedSample, term: str, *, confidence_level: float) -> JackknifeTests:
@@ -268,7 +268,6 @@ def cr3(fit: LogisticFit, sample: CompressedSample, term: str, *, confidence_lev
         NotIdentifiedError: without one of the clusters there is no estimate; the message names the cluster.
         SeparationError: without one of the clusters outcomes are separated; likewise OneOutcomeError.
     """
-    n_clusters = len(fit.clusters)
     start = dict(zip(fit.columns, fit.coefficients.tolist(), strict=True))
     coefficients, effects = {}, {}
     for g, name in enumerate(fit.clusters):
@@ -282,14 +281,14 @@ def cr3(fit: LogisticFit, sample: CompressedSample, term: str, *, confidence_lev
             ) from error
         coefficients[name] = refit.coefficient(term)
 
-    def test(estimate: float, without: dict[str, float]) -> Inference:
-        changes = np.array(list(without.values())) - estimate
-        std_error = float(np.sqrt((n_clusters - 1) / n_clusters * float(changes @ changes)))
-        return t_test("cr3_t", term, estimate, std_error, n_clusters - 1, confidence_level)
-
+    average = average_effect(fit, sample, term).estimate
     return JackknifeTests(
-        coefficient=test(fit.coefficient(term), coefficients),
-        average_effect=test(average_effect(fit, sample, term).estimate, effects),
+        coefficient=jackknife_test(
+            term, fit.coefficient(term), list(coefficients.values()), confidence_level=confidence_level
+        ),
+        average_effect=jackknife_test(
+            term, average, list(effects.values()), confidence_level=confidence_level
+        ),
         coefficient_without=coefficients,
         average_effect_without=effects,
     )
@@ -298,9 +297,8 @@ def cr3(fit: LogisticFit, sample: CompressedSample, term: str, *, confidence_lev
 def score_bootstrap(
     sample: CompressedSample,
     term: str,
+    signs: Array,
     *,
-    n_draws: int = 9_999,
-    seed: int = 0,
     n_distinct_rows: int | None = None,
 ) -> ScoreBootstrapResult:
     """Wild cluster bootstrap of the score for the null that the coefficient is zero (which is also no average effect).
@@ -316,8 +314,8 @@ def score_bootstrap(
     Args:
         sample: the cells.
         term: the column to test.
-        n_draws: random patterns where there are more than twelve clusters; otherwise all ``2^G`` are gone through.
-        seed: of the random patterns.
+        signs: ``(S, G)`` patterns of signs (:func:`~csc_evaluation.estimation.wild_bootstrap.rademacher_signs` gives all,
+            :func:`~csc_evaluation.estimation.wild_bootstrap.rademacher_draws` some).
         n_distinct_rows: ``N`` of the correction; default the number of rows.
 
     Raises:
@@ -344,17 +342,12 @@ def score_bootstrap(
     scores = np.array([contributions[m].sum() for m in members])
 
     n_clusters = len(scores)
-    if n_clusters <= MOST_CLUSTERS_ENUMERATED:
-        signs = rademacher_signs(n_clusters)
-    else:
-        signs = rademacher_draws(n_clusters, n_draws, seed)
     n_observations = fit.n_rows if n_distinct_rows is None else n_distinct_rows
-    squares = float(scores @ scores)
-    if n_clusters < 2 or n_observations <= len(columns) or not squares > 0:
+    correction = cr1_correction(n_clusters, n_observations, len(columns))
+    std_error = float(np.sqrt(correction * float(scores @ scores)))
+    if not std_error > 0:
         statistic, p_value = float("nan"), float("nan")
     else:
-        correction = _correction(n_clusters, n_observations, len(columns))
-        std_error = np.sqrt(correction * squares)
         statistic = float(scores.sum() / std_error)
         drawn = signs @ scores / std_error
         p_value = float(np.mean(np.abs(drawn) >= abs(statistic) * (1 - TIE_TOLERANCE)))
@@ -419,38 +412,6 @@ def separation(columns: Sequence[str], named: Sequence[str]) -> SeparationError:
         "error for some or all children, so that the likelihood keeps rising as these coefficients grow and there is no "
         "estimate. It means for example that a group they mark has no event at all, or only events: merge such groups, "
         "leave the column out, or rely on the linear model."
-    )
-
-
-def cr1_of_influence(
-    influence: Array, term: str, estimate: float, n_observations: int, n_columns: int, confidence_level: float
-) -> Inference:
-    """CR1 with ``t(G - 1)`` from what each cluster adds to the estimate."""
-    n_clusters = len(influence)
-    if n_clusters < 2 or n_observations <= n_columns:
-        nan = float("nan")
-        return t_test("cr1_t", term, estimate, nan, nan, confidence_level)
-    variance = _correction(n_clusters, n_observations, n_columns) * float(influence @ influence)
-    return t_test("cr1_t", term, estimate, float(np.sqrt(variance)), n_clusters - 1, confidence_level)
-
-
-def t_test(
-    method: str, term: str, estimate: float, std_error: float, df: float, confidence_level: float
-) -> Inference:
-    """A test against zero and an interval from an estimate and its error; ``df`` infinite is the normal distribution."""
-    statistic = estimate / std_error if std_error > 0 else float("nan")
-    half_width = float(stats.t.ppf((1 + confidence_level) / 2, df)) * std_error
-    return Inference(
-        method=method,
-        term=term,
-        estimate=estimate,
-        std_error=std_error,
-        statistic=statistic,
-        df=float(df),
-        p_value=float(2 * stats.t.sf(abs(statistic), df)),
-        ci_low=estimate - half_width,
-        ci_high=estimate + half_width,
-        confidence_level=confidence_level,
     )
 
 
@@ -520,10 +481,6 @@ def _variance(predictor: Array) -> Array:
 def _root(x: Array, mass: Array, members: list[NDArray[np.int64]]) -> Array:
     root_mass = np.sqrt(mass)
     return _stacked_root([root_mass[m, None] * x[m] for m in members])
-
-
-def _correction(n_clusters: int, n_observations: int, n_columns: int) -> float:
-    return n_clusters / (n_clusters - 1) * (n_observations - 1) / (n_observations - n_columns)
 
 
 def _of_cells(sample: CompressedSample, kept: NDArray[np.bool_]) -> CompressedSample:

@@ -12,9 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from scipy import stats
-
-from csc_evaluation.estimation.inference import Inference
+from csc_evaluation.estimation.inference import Inference, t_test
 
 AGREEMENT_TOLERANCE = 1e-12
 """Estimates closer together than this share of their size or error are the same number, apart from rounding."""
@@ -111,20 +109,9 @@ def pool(inferences: Sequence[Inference]) -> Pooled:
         observed = df_complete * (1 - 2 / (df_complete + 3)) * (1 - share)
         df = 1 / (share**2 / (m - 1) + 1 / observed) if observed != 0 else 0.0
         missing = share + (1 - share) * 2 / (df + 3)
-    std_error = math.sqrt(total)
-    statistic = estimate / std_error if std_error > 0 else float("nan")
-    half_width = float(stats.t.ppf((1 + first.confidence_level) / 2, df)) * std_error
+    pooled = t_test(first.method, first.term, estimate, math.sqrt(total), df, first.confidence_level)
     return Pooled(
-        method=first.method,
-        term=first.term,
-        estimate=estimate,
-        std_error=std_error,
-        statistic=statistic,
-        df=df,
-        p_value=float(2 * stats.t.sf(abs(statistic), df)),
-        ci_low=estimate - half_width,
-        ci_high=estimate + half_width,
-        confidence_level=first.confidence_level,
+        **asdict(pooled),
         n_imputations=m,
         within=within,
         between=between,

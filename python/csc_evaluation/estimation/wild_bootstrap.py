@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc_evaluation.estimation.inference import _whitened, _whitened_contrast
+from csc_evaluation.estimation.inference import _whitened, _whitened_contrast, cr1_correction
 from csc_evaluation.estimation.linear import Array, LinearFit
 
 TIE_TOLERANCE = 1e-10
@@ -108,8 +108,6 @@ def wild_test(fit: LinearFit, term: str) -> WildTest:
     gram_contrast = np.array([gw.T @ (gx @ contrast) for gx, gw, _ in whitened])
     scores = np.array([gw.T @ residual for _, gw, residual in whitened])
     slopes = np.array([-(gw.T @ (gx @ towards_null)) for gx, gw, _ in whitened])
-    n_clusters, n_rows, n_columns = len(fit.clusters), fit.n_rows, len(fit.columns)
-    is_defined = n_clusters > 1 and n_rows > n_columns
     return WildTest(
         term=term,
         clusters=fit.clusters,
@@ -118,9 +116,7 @@ def wild_test(fit: LinearFit, term: str) -> WildTest:
         a1=slopes @ contrast,
         b0=gram_contrast @ scores.T,
         b1=gram_contrast @ slopes.T,
-        correction=n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_columns)
-        if is_defined
-        else np.nan,
+        correction=cr1_correction(len(fit.clusters), fit.n_rows, len(fit.columns)),
     )
 
 

@@ -19,6 +19,7 @@ from csc_evaluation.estimation.logistic import (
     logistic_regression,
     score_bootstrap,
 )
+from csc_evaluation.estimation.wild_bootstrap import rademacher_signs
 
 
 def rows(seed: int = 3, n: int = 1200, n_clusters: int = 6) -> CompressedSample:
@@ -129,7 +130,7 @@ def test_jackknife_of_both_quantities_is_that_of_explicit_refits() -> None:
 
 def test_score_bootstrap_enumerates_all_sign_patterns() -> None:
     sample = rows(5)
-    found = score_bootstrap(sample, "treated")
+    found = score_bootstrap(sample, "treated", rademacher_signs(len(sample.cluster_names)))
     j = sample.columns.index("treated")
     others = np.delete(sample.x, j, axis=1)
     null = sm.GLM(sample.sum_y, others, family=sm.families.Binomial(), freq_weights=sample.weight).fit(
