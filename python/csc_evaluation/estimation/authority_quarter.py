@@ -23,10 +23,11 @@ from csc_evaluation.errors import CscError
 from csc_evaluation.estimation.inference import Inference, cr1
 from csc_evaluation.estimation.linear import Array, CompressedSample
 from csc_evaluation.estimation.moments import (
-    independent_columns,
+    UnitSums,
     least_squares_of_moments,
     moments_of_rows,
     quasi_demeaned,
+    within_columns,
 )
 from csc_evaluation.estimation.sample import CLUSTER, INTERCEPT, QUARTER, TREATED, RegressionSample
 from csc_evaluation.estimation.serial_correlation import quarter_number
@@ -111,7 +112,7 @@ def authority_quarter_panel(sample: RegressionSample) -> pd.DataFrame:
         n_distinct_rows=int(sample.n_rows[keep].sum()),
     )
     units = kept.unit_sums(keys)
-    slopes = _within_slopes(kept)
+    slopes = _within_slopes(kept, units)
     is_present = units.n_rows > 0
     mean_x = units.wx[is_present] / units.sum_w[is_present, None]
     effect = units.wy[is_present] / units.sum_w[is_present] - mean_x @ slopes
@@ -287,27 +288,19 @@ def prais_winsten(rho: Sequence[float] | Array, positions: Sequence[int] | Array
     return np.asarray(solve_triangular(root, values, lower=True))
 
 
-def _within_slopes(sample: RegressionSample) -> Array:
-    """``(K,)`` slopes of the child's columns within authority-quarters, zero for all others."""
+def _within_slopes(sample: RegressionSample, units: UnitSums) -> Array:
+    """``(K,)`` slopes of the child's columns within units, zero for all others."""
     design, moments = sample.design, sample.moments
     of_child = np.zeros(len(design.columns), dtype=np.bool_)
     for encoding in design.variables.values():
         of_child |= (encoding != 0).any(axis=0)
     slopes = np.zeros(len(design.columns))
-    at = np.flatnonzero(of_child)
-    if not len(at):
-        return slopes
-    units = sample.unit_sums((CLUSTER, QUARTER))
-    within = quasi_demeaned(moments, units, np.ones(len(units.n_rows)))
-    # Held against its length before demeaning, a column that does not vary within units is none, not rounding.
-    before = np.diag(moments.xwx.sum(axis=0))[at]
-    scale = np.where(before > 0, np.sqrt(before), 1.0)
-    gram = within.xwx.sum(axis=0)[np.ix_(at, at)] / np.outer(scale, scale)
-    independent = independent_columns(gram, reference=before / scale**2)
+    names = [name for name, is_of_child in zip(design.columns, of_child, strict=True) if is_of_child]
+    within = quasi_demeaned(moments, units, np.ones(len(units.n_rows))).of_columns(names)
+    independent = within_columns(moments.of_columns(names), within)
     if not independent:
         return slopes
-    names = [design.columns[at[j]] for j in independent]
-    fit = least_squares_of_moments(within.of_columns(names))
+    fit = least_squares_of_moments(within.of_columns([names[j] for j in independent]))
     for name, coefficient in zip(fit.columns, fit.coefficients, strict=True):
         slopes[design.columns.index(name)] = coefficient
     return slopes

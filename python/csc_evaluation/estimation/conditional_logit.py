@@ -31,6 +31,7 @@ from csc_evaluation.estimation.linear import (
     NotIdentifiedError,
     _independent_columns,
     _stacked_root,
+    precedence,
 )
 from csc_evaluation.estimation.logistic import (
     GRADIENT_TOLERANCE,
@@ -116,7 +117,7 @@ def conditional_logit(sample: CompressedSample, *, required: Sequence[str] = ())
     if len(sample.n_rows) == 0:
         raise NotIdentifiedError("there is no matched child to estimate from.")
     check_binary(sample.n_rows, sample.sum_y)
-    order = sorted(range(len(sample.columns)), key=lambda j: (sample.columns[j] in required, j))
+    order = precedence(sample.columns, required)
     names = [sample.columns[j] for j in order]
     strata, used, dropped_strata = [], [], []
     for g, name in enumerate(sample.cluster_names):

@@ -121,7 +121,7 @@ def weighted_least_squares(sample: CompressedSample, *, required: Sequence[str] 
     """
     if len(sample.n_rows) == 0:
         raise NotIdentifiedError("there is no matched child to estimate from.")
-    order = sorted(range(len(sample.columns)), key=lambda j: (sample.columns[j] in required, j))
+    order = precedence(sample.columns, required)
     names = [sample.columns[j] for j in order]
     n_rows = int(sample.n_rows.sum())
     weight = sample.weight / (float(sample.weight @ sample.n_rows) / n_rows)
@@ -132,10 +132,7 @@ def weighted_least_squares(sample: CompressedSample, *, required: Sequence[str] 
     members = [np.flatnonzero(sample.cluster == g) for g in range(len(sample.cluster_names))]
     weighted_root = _stacked_root([(np.sqrt(weight[m]) * root_n[m])[:, None] * x[m] for m in members])
     kept = _independent_columns(weighted_root)
-    dropped = tuple(names[j] for j in range(len(names)) if j not in kept)
-    for name in required:
-        if name in dropped:
-            raise NotIdentifiedError(not_identified(name))
+    dropped = dropped_columns(names, kept, required)
     x, scale = x[:, kept], scale[kept]
     columns = tuple(names[j] for j in kept)
 
@@ -157,6 +154,29 @@ def weighted_least_squares(sample: CompressedSample, *, required: Sequence[str] 
         n_rows=n_rows,
         clusters=sample.cluster_names,
     )
+
+
+def precedence(columns: Sequence[str], required: Sequence[str]) -> list[int]:
+    """Positions of the columns in the order in which they are kept where they are collinear: those in question last.
+
+    Example:
+        >>> precedence(("one", "treated", "age"), ("treated",))
+        [0, 2, 1]
+    """
+    return sorted(range(len(columns)), key=lambda j: (columns[j] in required, j))
+
+
+def dropped_columns(names: Sequence[str], kept: Sequence[int], required: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns that are not kept.
+
+    Raises:
+        NotIdentifiedError: a required column is one of them.
+    """
+    dropped = tuple(name for j, name in enumerate(names) if j not in set(kept))
+    for name in required:
+        if name in dropped:
+            raise NotIdentifiedError(not_identified(name))
+    return dropped
 
 
 def _column_scale(x: Array, mass: Array) -> Array:

@@ -30,7 +30,9 @@ from csc_evaluation.estimation.linear import (
     _solve_lower,
     _solve_upper,
     _stacked_root,
+    dropped_columns,
     not_identified,
+    precedence,
 )
 from csc_evaluation.estimation.wild_bootstrap import TIE_TOLERANCE
 
@@ -164,7 +166,7 @@ def logistic_regression(
     if len(sample.n_rows) == 0:
         raise NotIdentifiedError("there is no matched child to estimate from.")
     check_binary(sample.n_rows, sample.sum_y)
-    order = sorted(range(len(sample.columns)), key=lambda j: (sample.columns[j] in required, j))
+    order = precedence(sample.columns, required)
     names = [sample.columns[j] for j in order]
     rows = sample.n_rows.astype(np.float64)
     n_rows = int(sample.n_rows.sum())
@@ -174,10 +176,7 @@ def logistic_regression(
     members = [np.flatnonzero(sample.cluster == g) for g in range(len(sample.cluster_names))]
 
     kept = _independent_columns(_root(x, weight * rows, members))
-    dropped = tuple(names[j] for j in range(len(names)) if j not in kept)
-    for name in required:
-        if name in dropped:
-            raise NotIdentifiedError(not_identified(name))
+    dropped = dropped_columns(names, kept, required)
     x, scale, columns = x[:, kept], scale[kept], tuple(names[j] for j in kept)
 
     beta = np.array([(start or {}).get(name, 0.0) for name in columns]) * scale

@@ -13,7 +13,7 @@ and directions that the moments cannot tell from rounding are left out; tests ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from csc_evaluation.estimation.linear import (
     CompressedSample,
     LinearFit,
     NotIdentifiedError,
-    not_identified,
+    dropped_columns,
+    precedence,
 )
 
 COLLINEARITY_TOLERANCE = 1e-11
@@ -57,6 +58,22 @@ class UnitSums:
     y: Array
     wy: Array
     wwy: Array
+
+    def grouped(self, unit: NDArray[np.signedinteger[Any]]) -> UnitSums:
+        """The sums of larger units; ``unit`` is ``(U,)``, numbers from 0, each larger unit within one cluster."""
+        n_units = int(unit.max()) + 1 if len(unit) else 0
+
+        def added(values: Array) -> Array:
+            total = np.zeros((n_units, *values.shape[1:]))
+            np.add.at(total, unit, values)
+            return total
+
+        cluster = np.zeros(n_units, dtype=np.int64)
+        cluster[unit] = self.cluster
+        sums = {
+            field.name: added(getattr(self, field.name)) for field in fields(self) if field.name != "cluster"
+        }
+        return UnitSums(cluster=cluster, **sums)
 
 
 @dataclass(frozen=True)
@@ -155,28 +172,20 @@ def moments_of_rows(sample: CompressedSample, sum_yy: Array | None = None) -> Cl
 
 def unit_sums_of_rows(sample: CompressedSample, unit: NDArray[np.signedinteger[Any]]) -> UnitSums:
     """Sums over units of dense cells; ``unit`` is ``(C,)``, numbers from 0, each unit within one cluster."""
-    n_units = int(unit.max()) + 1
     n, w, x, y = sample.n_rows.astype(np.float64), sample.weight, sample.x, sample.sum_y
-    cluster = np.zeros(n_units, dtype=np.int64)
-    cluster[unit] = sample.cluster
-
-    def added(values: Array) -> Array:
-        total = np.zeros((n_units, *values.shape[1:]))
-        np.add.at(total, unit, values)
-        return total
-
-    return UnitSums(
-        cluster=cluster,
-        n_rows=added(n),
-        sum_w=added(n * w),
-        sum_ww=added(n * w * w),
-        x=added(n[:, None] * x),
-        wx=added((n * w)[:, None] * x),
-        wwx=added((n * w * w)[:, None] * x),
-        y=added(y),
-        wy=added(w * y),
-        wwy=added(w * w * y),
+    of_cells = UnitSums(
+        cluster=sample.cluster,
+        n_rows=n,
+        sum_w=n * w,
+        sum_ww=n * w * w,
+        x=n[:, None] * x,
+        wx=(n * w)[:, None] * x,
+        wwx=(n * w * w)[:, None] * x,
+        y=y,
+        wy=w * y,
+        wwy=w * w * y,
     )
+    return of_cells.grouped(unit)
 
 
 def least_squares_of_moments(moments: ClusterMoments, *, required: Sequence[str] = ()) -> LinearFit:
@@ -205,7 +214,7 @@ def least_squares_of_moments(moments: ClusterMoments, *, required: Sequence[str]
     total_rows = int(moments.n_rows.sum())
     if total_rows == 0:
         raise NotIdentifiedError("there is no matched child to estimate from.")
-    order = sorted(range(len(moments.columns)), key=lambda j: (moments.columns[j] in required, j))
+    order = precedence(moments.columns, required)
     names = [moments.columns[j] for j in order]
     rescale = total_rows / float(moments.sum_w.sum())
     at = np.array(order)
@@ -214,10 +223,7 @@ def least_squares_of_moments(moments: ClusterMoments, *, required: Sequence[str]
     scale = np.where(length > 0, length, 1.0)
     gram = gram / np.outer(scale, scale)
     kept = independent_columns(gram)
-    dropped = tuple(name for j, name in enumerate(names) if j not in set(kept))
-    for name in required:
-        if name in dropped:
-            raise NotIdentifiedError(not_identified(name))
+    dropped = dropped_columns(names, kept, required)
     columns = tuple(names[j] for j in kept)
     scale, at = scale[kept], at[kept]
     root = np.linalg.cholesky(gram[np.ix_(kept, kept)], upper=True)
@@ -275,6 +281,20 @@ def independent_columns(gram: Array, reference: Array | None = None) -> list[int
             pivot = rest[j, j:] / np.sqrt(left)
             rest[j:, j:] -= np.outer(pivot, pivot)
     return kept
+
+
+def within_columns(moments: ClusterMoments, within: ClusterMoments) -> list[int]:
+    """Columns that the within transformation leaves varying, without those collinear with earlier ones.
+
+    Held against its length before, a column that does not vary within units is none, although it leaves rounding.
+
+    Args:
+        moments: moments of the rows.
+        within: the same with the means of the units taken out (:func:`quasi_demeaned` with ``theta = 1``).
+    """
+    before = np.diag(moments.xwx.sum(axis=0))
+    scale = np.where(before > 0, np.sqrt(before), 1.0)
+    return independent_columns(within.xwx.sum(axis=0) / np.outer(scale, scale), reference=before / scale**2)
 
 
 def quasi_demeaned(moments: ClusterMoments, units: UnitSums, theta: Array) -> ClusterMoments:

@@ -26,9 +26,10 @@ from csc_evaluation.estimation.linear import Array, LinearFit, NotIdentifiedErro
 from csc_evaluation.estimation.moments import (
     ClusterMoments,
     UnitSums,
-    independent_columns,
     least_squares_of_moments,
     quasi_demeaned,
+    residual_sum_of_squares,
+    within_columns,
 )
 
 
@@ -106,15 +107,13 @@ def swamy_arora(moments: ClusterMoments, units: UnitSums) -> VarianceComponents:
     n_rows, n_units = int(moments.n_rows.sum()), int(present.sum())
     mean_weight = float(moments.sum_w.sum()) / n_rows
     within = quasi_demeaned(moments, units, np.ones(len(units.n_rows)))
-    scale = _unit_lengths(moments)
-    gram = within.xwx.sum(axis=0) / np.outer(scale, scale)
-    # A column that does not vary within units leaves rounding; held against its length before demeaning, it is none.
-    kept = independent_columns(gram, reference=np.diag(moments.xwx.sum(axis=0)) / scale**2)
+    kept = within_columns(moments, within)
     df_within = n_rows - n_units - len(kept)
-    residual = _residual(
-        gram[np.ix_(kept, kept)], (within.xwy.sum(axis=0) / scale)[kept], float(within.ywy.sum())
-    )
+    slopes = within.of_columns([moments.columns[j] for j in kept])
+    residual = residual_sum_of_squares(slopes, _coefficients(slopes), slopes.columns)
 
+    length = np.sqrt(np.diag(moments.xwx.sum(axis=0)))
+    scale = np.where(length > 0, length, 1.0)
     means_x = units.wx[present] / units.sum_w[present, None] / scale
     means_y = units.wy[present] / units.sum_w[present]
     solution, _, rank_between, _ = np.linalg.lstsq(means_x, means_y, rcond=None)
@@ -133,13 +132,8 @@ def swamy_arora(moments: ClusterMoments, units: UnitSums) -> VarianceComponents:
     return VarianceComponents(sigma2_e, sigma2_u, theta, n_units, df_within, df_between)
 
 
-def _unit_lengths(moments: ClusterMoments) -> Array:
-    lengths = np.sqrt(np.diag(moments.xwx.sum(axis=0)))
-    return np.where(lengths > 0, lengths, 1.0)
-
-
-def _residual(gram: Array, score: Array, total: float) -> float:
-    if not len(score):
-        return total
-    solution = np.linalg.solve(gram, score)
-    return total - float(score @ solution)
+def _coefficients(moments: ClusterMoments) -> Array:
+    """Least squares on independent columns, scaled for the sake of digits."""
+    gram, score = moments.xwx.sum(axis=0), moments.xwy.sum(axis=0)
+    scale = np.sqrt(np.diag(gram))
+    return np.asarray(np.linalg.solve(gram / np.outer(scale, scale), score / scale) / scale)

@@ -73,8 +73,22 @@ class Design:
     """For each categorical regressor the level without a dummy."""
 
 
-@dataclass(frozen=True)
-class RegressionSample:
+@dataclass(frozen=True, kw_only=True)
+class CodedCells:
+    """Cells whose regressors are levels; :class:`RegressionSample` says what each attribute is."""
+
+    times: pd.DataFrame
+    variables: tuple[ChildVariable, ...]
+    time: Codes
+    codes: Mapping[str, Codes]
+    weight: Array
+    n_rows: Codes
+    sum_y: Array
+    sum_yy: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionSample(CodedCells):
     """Cells of the matched children and the regressors built from them: ``C`` cells, ``T`` times.
 
     Attributes:
@@ -92,14 +106,6 @@ class RegressionSample:
     """
 
     outcome: str
-    times: pd.DataFrame
-    variables: tuple[ChildVariable, ...]
-    time: Codes
-    codes: Mapping[str, Codes]
-    weight: Array
-    n_rows: Codes
-    sum_y: Array
-    sum_yy: Array
     design: Design
     covariates: tuple[str, ...]
     n_children: int
@@ -167,34 +173,7 @@ class RegressionSample:
 
     def unit_sums(self, by: Sequence[str] = (CLUSTER, QUARTER)) -> UnitSums:
         """Sums over units: times that agree in some columns of ``times``, the authority among them."""
-        numbers = self.unit_of_time(by)
-        sums = self.time_sums
-        n_units = int(numbers.max()) + 1 if len(numbers) else 0
-        first = np.zeros(n_units, dtype=np.int64)
-        first[numbers[::-1]] = np.arange(len(numbers))[::-1]
-
-        def added(values: Array) -> Array:
-            total = np.zeros((n_units, *values.shape[1:]))
-            np.add.at(total, numbers, values)
-            return total
-
-        return UnitSums(
-            self._cluster_of_time[first],
-            *(
-                added(values)
-                for values in (
-                    sums.n_rows,
-                    sums.sum_w,
-                    sums.sum_ww,
-                    sums.x,
-                    sums.wx,
-                    sums.wwx,
-                    sums.y,
-                    sums.wy,
-                    sums.wwy,
-                )
-            ),
-        )
+        return self.time_sums.grouped(self.unit_of_time(by))
 
     def unit_of_time(self, by: Sequence[str] = (CLUSTER, QUARTER)) -> Codes:
         """``(T,)`` the unit of each time, numbered in order of authority."""
@@ -213,7 +192,6 @@ def regression_sample(
     specification: Specification,
     *,
     is_stacked: bool = False,
-    is_weighted: bool = True,
 ) -> RegressionSample:
     """Compress the matched children of an outcome and build the regressors of a specification.
 
@@ -228,7 +206,6 @@ def regression_sample(
         matching: its matched children.
         specification: names the fixed effects; ``a:b`` is a dummy per combination.
         is_stacked: a child stands once in each of its matched groups, with that group's weight.
-        is_weighted: whether rows carry their weight; else each weighs 1.
 
     Raises:
         CscError: a numeric covariate holds text, or a covariate has too many values to be compressed.
@@ -241,7 +218,7 @@ def regression_sample(
         n_distinct_rows = int(matching.values.semi_join(matching.weights, KEY).count().execute())
     return compress_rows(
         outcome.outcome,
-        _rows(matching, is_stacked=is_stacked, is_weighted=is_weighted),
+        _rows(matching, is_stacked=is_stacked),
         covariates,
         specification.fixed_effects,
         n_children=n_children,
@@ -281,15 +258,8 @@ def compress_rows(
     times = list(dict.fromkeys([CLUSTER, QUARTER, *group, *effects, *authority, *ARM_COLUMNS]))
     coded = _coded_cells(rows, times, covariates, effects, is_by_term=is_by_term)
     return RegressionSample(
+        **vars(coded),
         outcome=outcome,
-        times=coded.times,
-        variables=coded.variables,
-        time=coded.time,
-        codes=coded.codes,
-        weight=coded.weight,
-        n_rows=coded.n_rows,
-        sum_y=coded.sum_y,
-        sum_yy=coded.sum_yy,
         design=_design(coded, covariates, fixed_effects),
         covariates=tuple(row.covariate for row in covariates),
         n_children=n_children,
@@ -305,18 +275,6 @@ def _extent(matching: ChildMatching) -> tuple[int, bool]:
 
 
 # -- cells -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Coded:
-    times: pd.DataFrame
-    variables: tuple[ChildVariable, ...]
-    time: Codes
-    codes: dict[str, Codes]
-    weight: Array
-    n_rows: Codes
-    sum_y: Array
-    sum_yy: Array
 
 
 @dataclass(frozen=True)
@@ -350,15 +308,13 @@ class _Digit:
         return column.cases(*choices, else_=missing).cast("int64")
 
 
-def _rows(matching: ChildMatching, *, is_stacked: bool, is_weighted: bool) -> Table:
+def _rows(matching: ChildMatching, *, is_stacked: bool) -> Table:
     """A row per matched child, index event and term (and group, if stacked), with ``weight`` and ``quarter_start``."""
     weights = (
         matching.group_weights.select(GROUP, *KEY, weight="group_weight")
         if is_stacked
         else matching.weights.select(*KEY, "weight")
     )
-    if not is_weighted:
-        weights = weights.mutate(weight=ibis.literal(1.0))
     rows = matching.sample.inner_join(weights, KEY).inner_join(matching.values, KEY)
     if QUARTER not in rows.columns:
         rows = rows.mutate(**{QUARTER: rows.index_date.truncate("Q").cast("date")})
@@ -372,7 +328,7 @@ def _coded_cells(
     effects: Sequence[str],
     *,
     is_by_term: bool,
-) -> _Coded:
+) -> CodedCells:
     numeric = {row.covariate for row in covariates if row.kind == "numeric"}
     for name in numeric:
         if not (rows[name].type().is_numeric() or rows[name].type().is_boolean()):
@@ -441,7 +397,7 @@ def _coded_cells(
     for digit in digits:
         codes[digit.name], variable = _child_variable(digit, codes[digit.name], digit.name in numeric)
         variables.append(variable)
-    return _Coded(
+    return CodedCells(
         times=ordered,
         variables=tuple(variables),
         time=time.astype(np.int64),
@@ -533,7 +489,7 @@ def _label(value: object) -> str:
 # -- columns ---------------------------------------------------------------------------------------------------
 
 
-def _design(coded: _Coded, covariates: Sequence[Covariate], fixed_effects: Sequence[str]) -> Design:
+def _design(coded: CodedCells, covariates: Sequence[Covariate], fixed_effects: Sequence[str]) -> Design:
     n_times = len(coded.times)
     mass = coded.weight * coded.n_rows
     time_mass = np.bincount(coded.time, weights=mass, minlength=n_times).astype(np.float64)
